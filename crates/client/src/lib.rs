@@ -1,0 +1,1 @@
+//! Connect, sign, append, and verify every log receipt

@@ -1,0 +1,1 @@
+//! The rules: who may sign what, and the life of every object

@@ -1,0 +1,1 @@
+//! Sequencer, reads, subscriptions and folds; plain types, no gRPC

@@ -1,0 +1,1 @@
+//! Messages, envelopes, events, chain, ids, keys and limits

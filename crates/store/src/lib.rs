@@ -1,0 +1,1 @@
+//! The log's segments and the rebuildable rows

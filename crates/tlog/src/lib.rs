@@ -1,0 +1,1 @@
+//! Merkle tree, notes, checkpoints and proofs of a transparency log

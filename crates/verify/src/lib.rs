@@ -1,0 +1,1 @@
+//! A whole ledger judged offline
