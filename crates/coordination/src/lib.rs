@@ -1,1 +1,25 @@
-//! The rules: who may sign what, and the life of every object
+//! The rules of the ledger: who may sign what, and the life of every object.
+//!
+//! ```text
+//! admit(&State, envelope, recorded_at) -> Change | Refusal        pure, changes nothing
+//! State::fold(Change)                  -> State                   never fails
+//! ```
+//!
+//! The rules read no clock: the only time they know is the one that the ledger recorded with the
+//! event, so that everyone who has the log computes every decision again. They check no
+//! signatures and know no storage. A [`State`] is a persistent value: a clone is a snapshot and
+//! costs next to nothing.
+
+pub mod discover;
+mod refusal;
+mod rules;
+mod state;
+
+pub use discover::{Criterion, Match, NearMiss, discover};
+pub use refusal::{Cause, Object, Refusal, Rule};
+pub use rules::admit;
+pub use state::{
+    Agent, Attestation, Capability, CapabilityStanding, Change, Deadline, Ended, Intent,
+    IntentStanding, LateTerminal, Offer, OfferStanding, Policy, PolicyKey, Put, State, Task,
+    TaskState,
+};

@@ -1,0 +1,106 @@
+//! R3: opening, revising and cancelling intents.
+
+use std::sync::Arc;
+
+use imbl::Vector;
+use tally_protocol::EnvelopeId;
+use tally_protocol::message::{
+    Intent as IntentMessage, IntentCancellation, IntentRevision, IntentTerms,
+};
+
+use super::{Context, Verdict};
+use crate::refusal::{Object, Refusal, Rule};
+use crate::state::{Intent, IntentStanding, Put};
+
+pub(super) fn intent(context: &Context<'_>, message: &IntentMessage) -> Verdict {
+    match message {
+        IntentMessage::Open(terms) => open(context, terms),
+        IntentMessage::Revise(revision) => revise(context, revision),
+        IntentMessage::Cancel(cancellation) => cancel(context, cancellation),
+    }
+}
+
+fn open(context: &Context<'_>, terms: &IntentTerms) -> Verdict {
+    context.future(terms.deadline_us, Object::Intent(context.id), "intent.open.deadline_us")?;
+    context.policies(&terms.policies, "intent.open.policies")?;
+    Ok(vec![Put::Intent(version(context, terms, context.id))])
+}
+
+fn revise(context: &Context<'_>, revision: &IntentRevision) -> Verdict {
+    const FIELD: &str = "intent.revise.intent";
+    let earlier = own_open(context, &revision.intent, FIELD)?;
+    let object = Object::Intent(earlier.id);
+    if earlier.live_tasks > 0 {
+        let found = format!("has {} tasks that have not ended", earlier.live_tasks);
+        return Err(Refusal::new(Rule::IntentIdle, object, FIELD, found));
+    }
+    let terms = &revision.terms;
+    context.future(terms.deadline_us, object, "intent.revise.terms.deadline_us")?;
+    context.policies(&terms.policies, "intent.revise.terms.policies")?;
+    let standing = IntentStanding::Superseded(context.id);
+    Ok(vec![
+        Put::Intent(Intent { standing, ..earlier.clone() }),
+        Put::Intent(version(context, terms, earlier.root)),
+    ])
+}
+
+fn cancel(context: &Context<'_>, cancellation: &IntentCancellation) -> Verdict {
+    let earlier = own_open(context, &cancellation.intent, "intent.cancel.intent")?;
+    let standing = IntentStanding::Cancelled;
+    Ok(vec![Put::Intent(Intent { standing, ..earlier.clone() })])
+}
+
+fn version(context: &Context<'_>, terms: &IntentTerms, root: EnvelopeId) -> Intent {
+    Intent {
+        id: context.id,
+        root,
+        author: context.envelope.author,
+        terms: Arc::new(terms.clone()),
+        trace_id: context.envelope.trace_id,
+        standing: IntentStanding::Open,
+        offers: Vector::new(),
+        tasks: Vector::new(),
+        live_tasks: 0,
+        succeeded_tasks: 0,
+        position: context.position(),
+        recorded_at: context.at,
+    }
+}
+
+fn own_open<'c>(
+    context: &'c Context<'_>,
+    id: &EnvelopeId,
+    field: &'static str,
+) -> Result<&'c Intent, Refusal> {
+    let intent = context.intent(id, field)?;
+    if intent.author != context.envelope.author {
+        let found = format!("is {}'s", intent.author);
+        return Err(Refusal::new(Rule::IntentAuthor, Object::Intent(*id), field, found));
+    }
+    open_now(intent, field)?;
+    Ok(intent)
+}
+
+pub(super) fn open_now(intent: &Intent, field: &'static str) -> Result<(), Refusal> {
+    if intent.standing == IntentStanding::Open {
+        return Ok(());
+    }
+    let object = Object::Intent(intent.id);
+    Err(Refusal::new(Rule::IntentOpen, object, field, intent.standing.found()))
+}
+
+/// R12 and R20: the intent is open and its deadline has not passed.
+pub(super) fn takes_work(
+    context: &Context<'_>,
+    intent: &Intent,
+    field: &'static str,
+) -> Result<(), Refusal> {
+    open_now(intent, field)?;
+    match intent.terms.deadline_us.filter(|deadline| *deadline < context.at) {
+        None => Ok(()),
+        Some(deadline) => {
+            let found = format!("was open until {deadline} µs");
+            Err(Refusal::new(Rule::IntentDeadline, Object::Intent(intent.id), field, found))
+        }
+    }
+}

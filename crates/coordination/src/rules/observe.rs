@@ -1,0 +1,72 @@
+//! R11: who may ask, and who may publish a change of state.
+
+use tally_protocol::message::{Observe, StateNotice};
+use tally_protocol::{AgentId, EnvelopeId};
+
+use super::{Context, Verdict, known};
+use crate::refusal::{Object, Refusal, Rule};
+use crate::state::{Intent, State, Task};
+
+pub(super) fn observe(context: &Context<'_>, message: &Observe) -> Verdict {
+    let author = &context.envelope.author;
+    match message {
+        Observe::TaskStatus(id) => {
+            let task = context.task(id, "observe.task_status")?;
+            allow(sees_task(task, author), Object::Task(*id), "observe.task_status")?;
+        }
+        Observe::CoordinationGraph(id) => {
+            const FIELD: &str = "observe.coordination_graph";
+            let intent = context.intent(id, FIELD)?;
+            allow(sees_intent(context.state, intent, author), Object::Intent(*id), FIELD)?;
+        }
+        // A trace spans owners; what it leads to is answered object by object.
+        Observe::Trace(_) => {}
+        Observe::Notice(notice) => publish(context, notice)?,
+    }
+    Ok(Vec::new())
+}
+
+fn publish(context: &Context<'_>, notice: &StateNotice) -> Result<(), Refusal> {
+    const FIELD: &str = "observe.notice.subject";
+    known(context.state, &notice.subject, FIELD)?;
+    let (state, author) = (context.state, &context.envelope.author);
+    let object = Object::Envelope(notice.subject);
+    allow(is_party(state, &notice.subject, author), object, FIELD)
+}
+
+fn is_party(state: &State, id: &EnvelopeId, agent: &AgentId) -> bool {
+    state.task(id).is_some_and(|task| sees_task(task, agent))
+        || state.intent(id).is_some_and(|intent| sees_intent(state, intent, agent))
+        || state.offer(id).is_some_and(|offer| offer.provider == *agent)
+        || state.capability(id).is_some_and(|capability| capability.owner == *agent)
+        || state.attestation(id).is_some_and(|attestation| attestation.author == *agent)
+}
+
+fn sees_task(task: &Task, agent: &AgentId) -> bool {
+    let observers = task.terms.monitoring.iter().flat_map(|monitoring| &monitoring.observers);
+    [&task.initiator, &task.intent_author, &task.executor]
+        .into_iter()
+        .chain(observers)
+        .any(|admitted| admitted == agent)
+}
+
+fn sees_intent(state: &State, intent: &Intent, agent: &AgentId) -> bool {
+    intent.author == *agent
+        || intent
+            .offers
+            .iter()
+            .filter_map(|id| state.offer(id))
+            .any(|offer| offer.provider == *agent)
+        || intent
+            .tasks
+            .iter()
+            .filter_map(|id| state.task(id))
+            .any(|task| sees_task(task, agent))
+}
+
+fn allow(admitted: bool, object: Object, field: &'static str) -> Result<(), Refusal> {
+    if admitted {
+        return Ok(());
+    }
+    Err(Refusal::new(Rule::Observer, object, field, "does not name the author as an observer"))
+}

@@ -1,0 +1,140 @@
+//! R4 and R5: offers, and negotiation between the two parties of an offer or a task.
+
+use std::sync::Arc;
+
+use imbl::Vector;
+use tally_protocol::EnvelopeId;
+use tally_protocol::message::{Counter, Negotiate, Offer as OfferMessage, RequestCancellation};
+
+use super::{Context, Verdict, capability, intent, task};
+use crate::refusal::{Object, Refusal, Rule};
+use crate::state::{Intent, Offer, OfferStanding, Put, Task};
+
+pub(super) fn offer(context: &Context<'_>, message: &OfferMessage) -> Verdict {
+    let author = context.envelope.author;
+    let capability = context.capability(&message.capability, "offer.capability")?;
+    if capability.owner != author {
+        let object = Object::Capability(capability.id);
+        let found = format!("belongs to {}", capability.owner);
+        return Err(Refusal::new(Rule::OfferOwner, object, "offer.capability", found));
+    }
+    capability::in_force(capability, "offer.capability")?;
+    let intent = context.intent(&message.intent, "offer.intent")?;
+    intent::takes_work(context, intent, "offer.intent")?;
+    let valid_until = message.valid_until_us;
+    context.future(valid_until, Object::Offer(context.id), "offer.valid_until_us")?;
+    context.policies(&message.policies, "offer.policies")?;
+
+    let mut puts = Vec::with_capacity(3);
+    if let Some(id) = &message.replaces {
+        let earlier = replaceable(context, id, message)?;
+        let standing = OfferStanding::Replaced(context.id);
+        puts.push(Put::Offer(Offer { standing, ..earlier.clone() }));
+    }
+    let mut intent = intent.clone();
+    intent.offers.push_back(context.id);
+    puts.push(Put::Intent(intent));
+    puts.push(Put::Offer(Offer {
+        id: context.id,
+        provider: author,
+        terms: Arc::new(message.clone()),
+        standing: OfferStanding::Live,
+        counters: Vector::new(),
+        position: context.position(),
+        recorded_at: context.at,
+    }));
+    Ok(puts)
+}
+
+fn replaceable<'c>(
+    context: &'c Context<'_>,
+    id: &EnvelopeId,
+    message: &OfferMessage,
+) -> Result<&'c Offer, Refusal> {
+    const FIELD: &str = "offer.replaces";
+    let earlier = context.offer(id, FIELD)?;
+    let refuse = |found| Err(Refusal::new(Rule::OfferReplaces, Object::Offer(*id), FIELD, found));
+    if earlier.provider != context.envelope.author {
+        return refuse(format!("is {}'s", earlier.provider));
+    }
+    if earlier.terms.intent != message.intent {
+        return refuse(format!("is for intent {}", earlier.terms.intent));
+    }
+    if earlier.standing != OfferStanding::Live {
+        return refuse(earlier.found());
+    }
+    Ok(earlier)
+}
+
+/// R12: the offer can be accepted now.
+pub(super) fn live(
+    context: &Context<'_>,
+    offer: &Offer,
+    field: &'static str,
+) -> Result<(), Refusal> {
+    if offer.standing == OfferStanding::Live && !offer.is_expired(context.at) {
+        return Ok(());
+    }
+    Err(Refusal::new(Rule::OfferLive, Object::Offer(offer.id), field, offer.found()))
+}
+
+pub(super) fn negotiate(context: &Context<'_>, message: &Negotiate) -> Verdict {
+    match message {
+        Negotiate::Counter(message) => counter(context, message),
+        Negotiate::Decline(message) => {
+            let offer = answered(context, &message.offer, "negotiate.decline.offer")?;
+            let standing = OfferStanding::Declined;
+            Ok(vec![Put::Offer(Offer { standing, ..offer.clone() })])
+        }
+        Negotiate::Withdraw(message) => withdraw(context, &message.offer),
+        Negotiate::RequestCancellation(message) => request_cancellation(context, message),
+    }
+}
+
+fn counter(context: &Context<'_>, message: &Counter) -> Verdict {
+    let offer = answered(context, &message.offer, "negotiate.counter.offer")?;
+    let mut offer = offer.clone();
+    offer.counters.push_back(context.id);
+    Ok(vec![Put::Offer(offer)])
+}
+
+/// A live offer on an open intent of the author's, or of an agent that the author acts for.
+fn answered<'c>(
+    context: &'c Context<'_>,
+    id: &EnvelopeId,
+    field: &'static str,
+) -> Result<&'c Offer, Refusal> {
+    let offer = context.offer(id, field)?;
+    let intent: &Intent = context.intent(&offer.terms.intent, field)?;
+    if !task::may_initiate(context, intent) {
+        let found = format!("is {}'s", intent.author);
+        return Err(Refusal::new(Rule::IntentAuthor, Object::Intent(intent.id), field, found));
+    }
+    live(context, offer, field)?;
+    Ok(offer)
+}
+
+fn withdraw(context: &Context<'_>, id: &EnvelopeId) -> Verdict {
+    const FIELD: &str = "negotiate.withdraw.offer";
+    let offer = context.offer(id, FIELD)?;
+    if offer.provider != context.envelope.author {
+        let found = format!("is {}'s", offer.provider);
+        return Err(Refusal::new(Rule::OfferProvider, Object::Offer(*id), FIELD, found));
+    }
+    live(context, offer, FIELD)?;
+    let standing = OfferStanding::Withdrawn;
+    Ok(vec![Put::Offer(Offer { standing, ..offer.clone() })])
+}
+
+fn request_cancellation(context: &Context<'_>, message: &RequestCancellation) -> Verdict {
+    const FIELD: &str = "negotiate.request_cancellation.task";
+    let author = context.envelope.author;
+    let found = context.task(&message.task, FIELD)?;
+    if ![found.initiator, found.intent_author, found.executor].contains(&author) {
+        let text = format!("is between {} and {}", found.initiator, found.executor);
+        return Err(Refusal::new(Rule::TaskParty, Object::Task(found.id), FIELD, text));
+    }
+    task::live(found, FIELD)?;
+    let cancellation_by = Some(found.cancellation_by.unwrap_or(author));
+    Ok(vec![Put::Task(Box::new(Task { cancellation_by, ..found.clone() }))])
+}

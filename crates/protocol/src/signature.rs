@@ -1,0 +1,87 @@
+//! One rule for signatures: ZIP 215, with the key canonical and not of small order.
+//!
+//! Under this rule the verdict on a signature is the same singly and in a batch of any size, so
+//! all verifiers of one ledger agree for ever. `verify_batch` of `ed25519-dalek` does not have
+//! that property and is never used.
+
+use ed25519_zebra::{Signature, VerificationKey, VerificationKeyBytes, batch};
+
+use crate::envelope::{ParsedEnvelope, VerifiedEnvelope, pre_authentication_encoding};
+use crate::key::AgentId;
+
+/// Signatures in one batch at most: beyond it the gain is small and a bad one costs more.
+pub const MAX_BATCH: usize = 1_024;
+
+/// The author named in an envelope did not sign it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the signature is not {0}'s over this payload")]
+pub struct BadSignature(pub AgentId);
+
+/// Checks one signature.
+///
+/// # Errors
+/// [`BadSignature`] when it is not the author's.
+pub fn verify(parsed: ParsedEnvelope) -> Result<VerifiedEnvelope, BadSignature> {
+    let author = parsed.envelope().author;
+    let message = pre_authentication_encoding(&parsed.signed().payload);
+    if verifies(author.as_bytes(), &parsed.signed().signature, &message) {
+        Ok(VerifiedEnvelope::trust(parsed))
+    } else {
+        Err(BadSignature(author))
+    }
+}
+
+/// Checks many signatures, in batches of [`MAX_BATCH`]. A bad one is found without failing its
+/// neighbours: its batch is halved until it stands alone, which costs at most `2 log2(1024)` times
+/// its share of a batch. The answers come in the order of the envelopes.
+pub fn verify_batch(parsed: Vec<ParsedEnvelope>) -> Vec<Result<VerifiedEnvelope, BadSignature>> {
+    let items: Vec<batch::Item> = parsed.iter().map(item).collect();
+    let mut good = vec![true; items.len()];
+    for (items, good) in items.chunks(MAX_BATCH).zip(good.chunks_mut(MAX_BATCH)) {
+        find_bad(items, good);
+    }
+    let judge = |(parsed, good): (ParsedEnvelope, bool)| {
+        let author = parsed.envelope().author;
+        if good { Ok(VerifiedEnvelope::trust(parsed)) } else { Err(BadSignature(author)) }
+    };
+    parsed.into_iter().zip(good).map(judge).collect()
+}
+
+/// The rule itself, over a bare key, signature and message.
+pub fn verifies(key: &[u8; 32], signature: &[u8; 64], message: &[u8]) -> bool {
+    AgentId::from_author_bytes(key).is_ok()
+        && VerificationKey::try_from(*key)
+            .and_then(|key| key.verify(&Signature::from(*signature), message))
+            .is_ok()
+}
+
+fn item(parsed: &ParsedEnvelope) -> batch::Item {
+    let key = VerificationKeyBytes::from(*parsed.envelope().author.as_bytes());
+    let signature = Signature::from(parsed.signed().signature);
+    let message = pre_authentication_encoding(&parsed.signed().payload);
+    batch::Item::from((key, signature, &message))
+}
+
+fn find_bad(items: &[batch::Item], good: &mut [bool]) {
+    if items.is_empty() || batch_verifies(items) {
+        return;
+    }
+    if let [_] = items {
+        good[0] = false;
+        return;
+    }
+    let half = items.len() / 2;
+    find_bad(&items[..half], &mut good[..half]);
+    find_bad(&items[half..], &mut good[half..]);
+}
+
+fn batch_verifies(items: &[batch::Item]) -> bool {
+    if let [item] = items {
+        return item.clone().verify_single().is_ok();
+    }
+    let mut verifier = batch::Verifier::new();
+    for item in items {
+        verifier.queue(item.clone());
+    }
+    verifier.verify(rand::rng()).is_ok()
+}
