@@ -14,6 +14,7 @@ pub mod discover;
 mod refusal;
 mod rules;
 mod state;
+pub mod view;
 
 pub use discover::{Criterion, Match, NearMiss, discover};
 pub use refusal::{Cause, Object, Refusal, Rule};

@@ -278,6 +278,18 @@ pub enum Deadline {
     Heartbeat,
 }
 
+impl Deadline {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AcceptBy => "accept_by",
+            Self::StartBy => "start_by",
+            Self::DoneBy => "done_by",
+            Self::Heartbeat => "heartbeat",
+        }
+    }
+}
+
 impl Task {
     /// Whether the task has not ended.
     pub fn is_live(&self) -> bool {

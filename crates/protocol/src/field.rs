@@ -311,6 +311,21 @@ macro_rules! record {
             }
         }
 
+        impl $name {
+            /// Reads the wire form.
+            ///
+            /// # Errors
+            /// [`Malformed`](crate::Malformed) names the field and the rule.
+            pub fn from_wire(wire: $wire) -> Result<Self, crate::field::Malformed> {
+                crate::field::Field::read(wire)
+            }
+
+            /// The wire form.
+            pub fn to_wire(&self) -> $wire {
+                crate::field::Field::write(self)
+            }
+        }
+
         // As a field of another message that must be there.
         impl crate::field::Field<Option<$wire>> for $name {
             fn read(wire: Option<$wire>) -> Result<Self, crate::field::Malformed> {

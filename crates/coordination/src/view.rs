@@ -1,0 +1,362 @@
+//! Objects as they are shown to people and programs: one form for the server's answers and for
+//! what is read straight from a data directory.
+
+use serde::Serialize;
+use tally_protocol::message::{CapabilityTerms, IntentTerms, Offer as OfferTerms};
+use tally_protocol::parts::Label;
+use tally_protocol::{AgentId, AuthorSequence, EnvelopeId, Position, Time, TraceId};
+
+use crate::discover::{Criterion, discover};
+use crate::state::{
+    Capability, CapabilityStanding, Intent, IntentStanding, Offer, OfferStanding, State, Task,
+};
+
+/// Most objects in one answer, whatever the caller asks for.
+pub const MAX_ANSWER_OBJECTS: usize = 1_000;
+
+/// Where an author's chain stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AgentView {
+    /// Events folded.
+    pub as_of: u64,
+    /// The sequence that the next envelope must have.
+    pub next_sequence: AuthorSequence,
+    /// The last envelope.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<EnvelopeId>,
+}
+
+impl AgentView {
+    /// Looks an agent up; one that has signed nothing begins at sequence 0.
+    pub fn of(state: &State, agent: &AgentId) -> Self {
+        let as_of = state.next_position().0;
+        match state.agent(agent) {
+            Some(agent) => {
+                Self { as_of, next_sequence: agent.next_sequence, last: Some(agent.last) }
+            }
+            None => Self { as_of, next_sequence: AuthorSequence(0), last: None },
+        }
+    }
+}
+
+/// A version of a capability.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CapabilityView {
+    /// Id of this version.
+    pub id: EnvelopeId,
+    /// Id of the first version.
+    pub root: EnvelopeId,
+    /// Who owns it.
+    pub owner: AgentId,
+    /// What it is.
+    pub terms: CapabilityTerms,
+    /// `in_force`, `superseded` or `retired`.
+    pub standing: String,
+    /// Where it was published.
+    pub position: Position,
+    /// When it was published.
+    pub recorded_at_us: Time,
+}
+
+impl From<&Capability> for CapabilityView {
+    fn from(capability: &Capability) -> Self {
+        Self {
+            id: capability.id,
+            root: capability.root,
+            owner: capability.owner,
+            terms: (*capability.terms).clone(),
+            standing: match capability.standing {
+                CapabilityStanding::InForce => "in_force",
+                CapabilityStanding::Superseded(_) => "superseded",
+                CapabilityStanding::Retired => "retired",
+            }
+            .into(),
+            position: capability.position,
+            recorded_at_us: capability.recorded_at,
+        }
+    }
+}
+
+/// A capability that misses some criteria.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NearMissView {
+    /// The capability.
+    pub capability: CapabilityView,
+    /// What it does not meet.
+    pub failed: Vec<Criterion>,
+}
+
+/// What a search of the catalog came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CatalogView {
+    /// Events folded.
+    pub as_of: u64,
+    /// What fits.
+    pub matches: Vec<CapabilityView>,
+    /// What does not, and why.
+    pub near_misses: Vec<NearMissView>,
+}
+
+impl CatalogView {
+    /// Searches the catalog.
+    pub fn of(state: &State, criteria: &tally_protocol::message::Discover) -> Self {
+        let (matches, misses) = discover(state, criteria);
+        let missed = |miss: crate::NearMiss| NearMissView {
+            capability: (&miss.capability).into(),
+            failed: miss.failed,
+        };
+        Self {
+            as_of: state.next_position().0,
+            matches: matches
+                .iter()
+                .take(MAX_ANSWER_OBJECTS)
+                .map(|found| (&found.capability).into())
+                .collect(),
+            near_misses: misses.into_iter().take(MAX_ANSWER_OBJECTS).map(missed).collect(),
+        }
+    }
+}
+
+/// An offer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OfferView {
+    /// Its id.
+    pub id: EnvelopeId,
+    /// Who offers.
+    pub provider: AgentId,
+    /// What is offered.
+    pub terms: OfferTerms,
+    /// `live`, `expired`, `replaced`, `withdrawn`, `declined` or `accepted`.
+    pub standing: String,
+    /// Where it was made.
+    pub position: Position,
+    /// When it was made.
+    pub recorded_at_us: Time,
+}
+
+impl OfferView {
+    fn of(offer: &Offer, at: Time) -> Self {
+        Self {
+            id: offer.id,
+            provider: offer.provider,
+            terms: (*offer.terms).clone(),
+            standing: match offer.standing {
+                OfferStanding::Live if offer.is_expired(at) => "expired",
+                OfferStanding::Live => "live",
+                OfferStanding::Replaced(_) => "replaced",
+                OfferStanding::Withdrawn => "withdrawn",
+                OfferStanding::Declined => "declined",
+                OfferStanding::Accepted(_) => "accepted",
+            }
+            .into(),
+            position: offer.position,
+            recorded_at_us: offer.recorded_at,
+        }
+    }
+}
+
+/// An intent with all its offers and tasks: how a decision was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IntentView {
+    /// Id of this version.
+    pub id: EnvelopeId,
+    /// Id of the first version.
+    pub root: EnvelopeId,
+    /// Whose it is.
+    pub author: AgentId,
+    /// What it asks for.
+    pub terms: IntentTerms,
+    /// The workflow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<TraceId>,
+    /// `open`, `fulfilled`, `superseded` or `cancelled`.
+    pub standing: String,
+    /// All offers, in log order.
+    pub offers: Vec<OfferView>,
+    /// All tasks, in log order.
+    pub tasks: Vec<TaskView>,
+    /// Where it was opened.
+    pub position: Position,
+    /// When it was opened.
+    pub recorded_at_us: Time,
+}
+
+impl IntentView {
+    fn of(state: &State, intent: &Intent) -> Self {
+        let at = state.recorded_at();
+        let offers = intent.offers.iter().filter_map(|id| state.offer(id));
+        let tasks = intent.tasks.iter().filter_map(|id| state.task(id));
+        Self {
+            id: intent.id,
+            root: intent.root,
+            author: intent.author,
+            terms: (*intent.terms).clone(),
+            trace_id: intent.trace_id,
+            standing: match intent.standing {
+                IntentStanding::Open => "open",
+                IntentStanding::Fulfilled => "fulfilled",
+                IntentStanding::Superseded(_) => "superseded",
+                IntentStanding::Cancelled => "cancelled",
+            }
+            .into(),
+            offers: offers.map(|offer| OfferView::of(offer, at)).collect(),
+            tasks: tasks.map(|task| TaskView::of(state, task)).collect(),
+            position: intent.position,
+            recorded_at_us: intent.recorded_at,
+        }
+    }
+}
+
+/// An outcome that came after the first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LateView {
+    /// The late receipt.
+    pub receipt: EnvelopeId,
+    /// Who signed it.
+    pub author: AgentId,
+    /// What it says.
+    pub outcome: String,
+    /// Where it stands.
+    pub position: Position,
+}
+
+/// A task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TaskView {
+    /// Its id.
+    pub id: EnvelopeId,
+    /// The intent that it serves.
+    pub intent: EnvelopeId,
+    /// The offer that was accepted.
+    pub offer: EnvelopeId,
+    /// Who started it.
+    pub initiator: AgentId,
+    /// Who executes it.
+    pub executor: AgentId,
+    /// Which try it is, from 1.
+    pub attempt: u32,
+    /// `assigned`, `accepted`, `running`, `blocked_…`, or an outcome.
+    pub state: String,
+    /// Last percentage reported.
+    pub percent: u32,
+    /// When it was started.
+    pub started_at_us: Time,
+    /// When it was accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted_at_us: Option<Time>,
+    /// When it was first running.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running_at_us: Option<Time>,
+    /// When its receipt was recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at_us: Option<Time>,
+    /// The receipt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<EnvelopeId>,
+    /// The task that it tries again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<EnvelopeId>,
+    /// The task that tries it again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<EnvelopeId>,
+    /// Tasks whose outcome it builds on.
+    pub depends_on: Vec<EnvelopeId>,
+    /// Labels of its intent.
+    pub labels: Vec<Label>,
+    /// Deadlines that have passed at the ledger's time.
+    pub overdue: Vec<String>,
+    /// Outcomes that came after the first.
+    pub late: Vec<LateView>,
+    /// Where it was started.
+    pub position: Position,
+}
+
+impl TaskView {
+    fn of(state: &State, task: &Task) -> Self {
+        let labels = state.intent(&task.terms.intent).map(|intent| intent.terms.labels.clone());
+        let overdue = task.overdue(state.recorded_at());
+        let late = task.late.iter().map(|late| LateView {
+            receipt: late.receipt,
+            author: late.author,
+            outcome: late.outcome.name(),
+            position: late.position,
+        });
+        Self {
+            id: task.id,
+            intent: task.terms.intent,
+            offer: task.terms.offer,
+            initiator: task.initiator,
+            executor: task.executor,
+            attempt: task.terms.attempt,
+            state: task.state.name(),
+            percent: task.percent,
+            started_at_us: task.recorded_at,
+            accepted_at_us: task.accepted_at,
+            running_at_us: task.running_at,
+            ended_at_us: task.ended.map(|ended| ended.recorded_at),
+            receipt: task.ended.map(|ended| ended.receipt),
+            replaces: task.terms.replaces,
+            replaced_by: task.replaced_by,
+            depends_on: task.terms.depends_on.clone(),
+            labels: labels.unwrap_or_default(),
+            overdue: overdue.iter().map(|deadline| deadline.name().to_owned()).collect(),
+            late: late.collect(),
+            position: task.position,
+        }
+    }
+}
+
+/// Which intents or tasks are asked for: all criteria that are set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selector {
+    /// The one with this id.
+    pub id: Option<EnvelopeId>,
+    /// Those whose intent has this label.
+    pub label: Option<Label>,
+    /// Only what has not ended.
+    pub live: bool,
+    /// Most answers, newest first; absent means [`MAX_ANSWER_OBJECTS`].
+    pub limit: Option<usize>,
+}
+
+impl Selector {
+    fn most(&self) -> usize {
+        self.limit.unwrap_or(MAX_ANSWER_OBJECTS).min(MAX_ANSWER_OBJECTS)
+    }
+
+    fn has_label(&self, intent: Option<&Intent>) -> bool {
+        self.label.as_ref().is_none_or(|label| {
+            intent.is_some_and(|intent| intent.terms.labels.contains(label))
+        })
+    }
+}
+
+/// Intents that were asked for, newest first.
+pub fn intents(state: &State, selector: &Selector) -> Vec<IntentView> {
+    let candidates: Vec<&Intent> = match &selector.id {
+        Some(id) => state.intent(id).into_iter().collect(),
+        None => state.intents().collect(),
+    };
+    let mut wanted: Vec<&Intent> = candidates
+        .into_iter()
+        .filter(|intent| selector.has_label(Some(intent)))
+        .filter(|intent| !selector.live || intent.standing == IntentStanding::Open)
+        .collect();
+    wanted.sort_by_key(|intent| std::cmp::Reverse(intent.position));
+    wanted.into_iter().take(selector.most()).map(|intent| IntentView::of(state, intent)).collect()
+}
+
+/// Tasks that were asked for, newest first.
+pub fn tasks(state: &State, selector: &Selector) -> Vec<TaskView> {
+    let candidates: Vec<&Task> = match &selector.id {
+        Some(id) => state.task(id).into_iter().collect(),
+        None => state.tasks().collect(),
+    };
+    let mut wanted: Vec<&Task> = candidates
+        .into_iter()
+        .filter(|task| selector.has_label(state.intent(&task.terms.intent)))
+        .filter(|task| !selector.live || task.is_live())
+        .collect();
+    wanted.sort_by_key(|task| std::cmp::Reverse(task.position));
+    wanted.into_iter().take(selector.most()).map(|task| TaskView::of(state, task)).collect()
+}

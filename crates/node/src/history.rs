@@ -1,0 +1,105 @@
+//! Folding what the log holds: for a start, and for reading a ledger that no server runs.
+
+use std::sync::Arc;
+
+use tally_coordination::{Refusal, State};
+use tally_protocol::{Event, Malformed, Origin, ParsedEnvelope, Position};
+use tally_provenance::Graph;
+use tally_store::{LogReader, ReadError, ReadLimit};
+
+use crate::plan::Head;
+
+/// How much of the log is read at once.
+pub const READ_LIMIT: ReadLimit = ReadLimit { events: 1_024, bytes: 1 << 20 };
+
+/// Why history can't be folded.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The log can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// An event is no envelope.
+    #[error("the event at position {position} does not parse: {cause}; run `tally verify`")]
+    Malformed {
+        /// Where.
+        position: Position,
+        /// Why.
+        cause: Malformed,
+    },
+    /// The log holds what the rules refuse.
+    #[error("the rules refuse the event at position {position}: {cause}; run `tally verify`")]
+    Refused {
+        /// Where.
+        position: Position,
+        /// Why.
+        cause: Box<Refusal>,
+    },
+}
+
+/// Reads the log from a position to its end, event by event.
+///
+/// # Errors
+/// [`HistoryError`] from reading, parsing or from `each`; the rest is not read then.
+pub fn replay(
+    reader: &dyn LogReader,
+    from: Position,
+    mut each: impl FnMut(&Event, &ParsedEnvelope) -> Result<(), HistoryError>,
+) -> Result<Position, HistoryError> {
+    let mut next = from;
+    while next < Position::at_tip(reader.tip().size) {
+        for event in reader.read(next, READ_LIMIT)? {
+            each(&event, &parse(&event)?)?;
+            next = event.position().next();
+        }
+    }
+    Ok(next)
+}
+
+/// Parses the envelope of an event of the log.
+///
+/// # Errors
+/// [`HistoryError::Malformed`] with the position.
+pub fn parse(event: &Event) -> Result<ParsedEnvelope, HistoryError> {
+    let position = event.position();
+    event.signed().parse().map_err(|cause| HistoryError::Malformed { position, cause })
+}
+
+/// The head that the whole log comes to; every rule runs again on the way.
+///
+/// # Errors
+/// [`HistoryError`] names the first position that can't be folded.
+pub fn fold_core(reader: &dyn LogReader, origin: Origin) -> Result<Head, HistoryError> {
+    let mut head = Head::empty(State::new(origin));
+    replay(reader, Position(0), |event, envelope| {
+        let position = event.position();
+        let refused = |cause| HistoryError::Refused { position, cause: Box::new(cause) };
+        head.follow(event, envelope).map_err(refused)
+    })?;
+    Ok(head)
+}
+
+/// The provenance graph of the whole log.
+///
+/// # Errors
+/// [`HistoryError`] names the first position that can't be folded.
+pub fn fold_graph(reader: &dyn LogReader) -> Result<Graph, HistoryError> {
+    let mut graph = Graph::new();
+    replay(reader, Position(0), |event, envelope| {
+        graph.fold(event.position(), event.recorded_at(), envelope.id(), envelope.envelope());
+        Ok(())
+    })?;
+    Ok(graph)
+}
+
+/// Parses a run of events for folds that follow the log.
+pub(crate) fn parse_all(
+    events: Vec<Event>,
+) -> Result<Arc<[(Event, ParsedEnvelope)]>, HistoryError> {
+    events
+        .into_iter()
+        .map(|event| {
+            let envelope = parse(&event)?;
+            Ok((event, envelope))
+        })
+        .collect()
+}

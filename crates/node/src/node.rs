@@ -1,0 +1,462 @@
+//! The node: opens a ledger, takes envelopes in, and answers what the log has come to.
+//!
+//! A [`Node`] is a handle that can be cloned. It does not know gRPC, and it decides nothing itself:
+//! the rules are in `tally-coordination`, the sequencing in [`crate::plan`].
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tally_coordination::{Refusal, Rule, State};
+use tally_protocol::{
+    BadSignature, EnvelopeId, Event, Malformed, Origin, ParsedEnvelope, Position, Time, TreeSize,
+};
+use tally_provenance::Graph;
+use tally_store::{LogReader, OpenError as StoreError, Progress, ReadError, ReadLimit, Tip};
+use tally_store::{Options, Rows, SegmentLog, TreeFiles, TreeReader};
+use tally_tlog::{
+    ConsistencyProof, Hash, InclusionProof, NoteSigner, SignedCheckpoint, VerifierKey,
+    consistency_proof, inclusion_proof, root_at,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
+
+use crate::clock::Clock;
+use crate::evidence::Evidence;
+use crate::follow::Followers;
+use crate::history::{HistoryError, fold_core};
+use crate::pipeline::{Parts, Pending, Pipeline, Placed, Waiter, intake};
+use crate::plan::Head;
+
+/// Envelopes that may be on their way at once; beyond it the node is busy.
+pub const MAX_IN_FLIGHT: usize = 16_384;
+
+/// What a caller waits before it tries a busy node again.
+pub const RETRY_DELAY: Duration = Duration::from_millis(50);
+
+/// What a ledger needs to run.
+pub struct Config {
+    /// The data directory; made when absent.
+    pub data: PathBuf,
+    /// The ledger's name.
+    pub origin: Origin,
+    /// The key that signs checkpoints.
+    pub signer: NoteSigner,
+    /// Where the ledger's time comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why a ledger does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store is damaged, locked, or out of reach.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What the log holds can't be folded.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The last checkpoint in the log is not signed by the key that is to sign the next one.
+    #[error(
+        "the ledger's last checkpoint was not signed by {key}; start it with the key that signed \
+         it, or readers will see a fork"
+    )]
+    SignedByAnother {
+        /// The key that was given.
+        key: String,
+    },
+    /// The file for evidence can't be opened.
+    #[error("{path}: {source}; check that the directory can be written")]
+    Evidence {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+}
+
+/// Why an envelope was not appended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// It says nothing in this protocol.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// Its author did not sign it.
+    #[error(transparent)]
+    BadSignature(BadSignature),
+    /// The rules refuse it.
+    #[error(transparent)]
+    Refused(Box<Refusal>),
+    /// Too much is on its way.
+    #[error("the ledger is busy: {MAX_IN_FLIGHT} envelopes are on their way; try again shortly")]
+    Busy,
+    /// The node is stopping or has stopped.
+    #[error("the ledger is stopping; try again once it is back")]
+    Stopped,
+    /// The commit failed; the envelope may or may not be in the log.
+    #[error("the commit failed and its outcome is unknown; append the same envelope again")]
+    Unknown,
+    /// What was appended can't be read back.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Why a proof can't be given.
+#[derive(Debug, thiserror::Error)]
+pub enum ProofError {
+    /// The tree has not grown that far.
+    #[error("tree size {asked} lies beyond the head, which is {head}")]
+    BeyondHead {
+        /// The size that was asked for.
+        asked: TreeSize,
+        /// The head.
+        head: TreeSize,
+    },
+    /// The older tree is the larger.
+    #[error("tree size {old} is greater than {new}: ask for the older tree first")]
+    Order {
+        /// The size given as the older.
+        old: TreeSize,
+        /// The size given as the newer.
+        new: TreeSize,
+    },
+    /// The log or the tree can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// What everyone may see: the durable head and the fold that goes with it.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The core fold.
+    pub state: State,
+    /// The durable head.
+    pub tip: Tip,
+    /// The signed note of the head; empty while the ledger is.
+    pub checkpoint: Bytes,
+}
+
+/// A log receipt in plain types.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogReceipt {
+    /// The event.
+    pub event: Event,
+    /// Its proof under the checkpoint's tree.
+    pub proof: InclusionProof,
+    /// The signed note of that tree.
+    pub checkpoint: Bytes,
+    /// The envelope had been appended before.
+    pub duplicate: bool,
+}
+
+/// A consistency proof in plain types.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consistency {
+    /// Root of the older tree.
+    pub old_root: Hash,
+    /// Root of the newer tree.
+    pub new_root: Hash,
+    /// Size of the newer tree.
+    pub new_size: TreeSize,
+    /// The proof.
+    pub proof: ConsistencyProof,
+    /// The signed note of the head.
+    pub checkpoint: Bytes,
+}
+
+/// A running ledger.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+struct Inner {
+    log_key: VerifierKey,
+    intake: RwLock<Option<Sender<Pending>>>,
+    places: Arc<Semaphore>,
+    pipeline: Mutex<Option<Pipeline>>,
+    followers: Mutex<Option<Followers>>,
+    reader: Arc<dyn LogReader>,
+    tree: TreeReader,
+    rows: Arc<Rows>,
+    graph: Arc<RwLock<Graph>>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    followed: watch::Receiver<Position>,
+    stopped: watch::Receiver<Option<String>>,
+    evidence: Evidence,
+}
+
+impl Node {
+    /// Opens a ledger: recovers the log, folds it, and starts the pipeline.
+    ///
+    /// # Errors
+    /// [`OpenError`] names the place of any damage; the ledger is unchanged then.
+    pub fn open(
+        config: Config,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<Self, OpenError> {
+        let Config { data, origin, signer, clock } = config;
+        let (mut writer, reader, recovery) =
+            SegmentLog::open(&data, origin.clone(), Options::default(), &mut progress)?;
+        tracing::info!(?recovery, data = %data.display(), "log opened");
+        let reader: Arc<dyn LogReader> = Arc::new(reader);
+        check_signer(&*reader, &signer, &origin)?;
+        let head = fold_core(&*reader, origin)?;
+        let tree_dir = data.join("tree");
+        let (tree, tree_reader) = TreeFiles::open(&tree_dir, &*reader, &mut progress)?;
+        let rows = Arc::new(Rows::open(&data.join("rows"), head.size())?);
+        let evidence = open_evidence(&data)?;
+        let epoch = tally_store::LogWriter::open_epoch(&mut writer, "tally")?;
+
+        let first = Snapshot {
+            state: head.state.clone(),
+            tip: head.tip(),
+            checkpoint: reader.checkpoint(),
+        };
+        let (announce, snapshots) = watch::channel(Arc::new(first));
+        let (stopped_to, stopped) = watch::channel(None);
+        let (intake_to, intake) = intake();
+        let log_key = signer.verifier_key();
+        let writer = Box::new(writer);
+        let parts =
+            Parts { head, epoch, writer, tree, signer, clock, announce, stopped: stopped_to };
+        let pipeline = Pipeline::start(intake, parts);
+        let graph = Arc::new(RwLock::new(Graph::new()));
+        let (followers, followed) =
+            Followers::start(reader.clone(), snapshots.clone(), graph.clone(), rows.clone());
+        Ok(Self(Arc::new(Inner {
+            log_key,
+            intake: RwLock::new(Some(intake_to)),
+            places: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+            pipeline: Mutex::new(Some(pipeline)),
+            followers: Mutex::new(Some(followers)),
+            reader,
+            tree: tree_reader,
+            rows,
+            graph,
+            snapshots,
+            followed,
+            stopped,
+            evidence,
+        })))
+    }
+
+    /// The key that signs checkpoints.
+    pub fn log_key(&self) -> &VerifierKey {
+        &self.0.log_key
+    }
+
+    /// The log itself.
+    pub fn log(&self) -> &Arc<dyn LogReader> {
+        &self.0.reader
+    }
+
+    /// What everyone may see now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.0.snapshots.borrow().clone()
+    }
+
+    /// Tells of every new snapshot.
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.0.snapshots.clone()
+    }
+
+    /// Becomes `Some` when the ledger had to stop, with the cause.
+    pub fn stopped(&self) -> watch::Receiver<Option<String>> {
+        self.0.stopped.clone()
+    }
+
+    /// The snapshot that holds at least so many events.
+    pub async fn snapshot_at_least(&self, size: TreeSize) -> Option<Arc<Snapshot>> {
+        let mut snapshots = self.snapshots();
+        let reached = snapshots.wait_for(|snapshot| snapshot.tip.size >= size).await.ok()?;
+        Some(reached.clone())
+    }
+
+    /// Asks the provenance graph, once it holds at least so many events.
+    pub async fn ask_graph<T>(&self, size: TreeSize, ask: impl FnOnce(&Graph) -> T) -> Option<T> {
+        let mut followed = self.0.followed.clone();
+        followed.wait_for(|next| next.0 >= size.as_u64()).await.ok()?;
+        Some(ask(&self.0.graph.read().expect("folding never panics")))
+    }
+
+    /// Appends one envelope; refuses at once when the node is busy.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing has changed, but for [`AppendError::Unknown`].
+    pub async fn append(&self, envelope: ParsedEnvelope) -> Result<LogReceipt, AppendError> {
+        let place = self.0.places.clone().try_acquire_owned().map_err(|error| match error {
+            TryAcquireError::NoPermits => AppendError::Busy,
+            TryAcquireError::Closed => AppendError::Stopped,
+        })?;
+        self.submit(envelope, place)?.receipt().await
+    }
+
+    /// Waits for a place and takes an envelope in; the answer comes later. For streams: the wait
+    /// is what slows the sender down.
+    ///
+    /// # Errors
+    /// [`AppendError::Stopped`] when the node is stopping.
+    pub async fn enqueue(&self, envelope: ParsedEnvelope) -> Result<Appending, AppendError> {
+        let place = self.0.places.clone().acquire_owned().await;
+        self.submit(envelope, place.map_err(|_| AppendError::Stopped)?)
+    }
+
+    fn submit(
+        &self,
+        envelope: ParsedEnvelope,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Appending, AppendError> {
+        let (answer_to, answer) = oneshot::channel();
+        let envelope_kept = envelope.clone();
+        let waiter = Waiter { answer: answer_to, _place: place };
+        let intake = self.0.intake.read().expect("no holder of the lock panics");
+        let sender = intake.as_ref().ok_or(AppendError::Stopped)?;
+        sender.send(Pending { envelope, waiter }).map_err(|_| AppendError::Stopped)?;
+        Ok(Appending { node: self.clone(), envelope: envelope_kept, answer })
+    }
+
+    /// One event.
+    ///
+    /// # Errors
+    /// [`ReadError`] beyond the head, or when stored bytes fail their check.
+    pub fn event(&self, position: Position) -> Result<Event, ReadError> {
+        self.0.reader.event(position)
+    }
+
+    /// Where an envelope stands.
+    pub fn position_of(&self, id: &EnvelopeId) -> Option<Position> {
+        self.snapshot().state.position_of(id)
+    }
+
+    /// Events from a position on, as many as the limit allows.
+    ///
+    /// # Errors
+    /// [`ReadError`] beyond the head, or when stored bytes fail their check.
+    pub fn read(&self, from: Position, limit: ReadLimit) -> Result<Vec<Event>, ReadError> {
+        self.0.reader.read(from, limit)
+    }
+
+    /// The log receipt of an event under the present head.
+    ///
+    /// # Errors
+    /// [`ProofError`] beyond the head, or when stored bytes fail their check.
+    pub fn receipt(&self, position: Position) -> Result<LogReceipt, ProofError> {
+        let snapshot = self.snapshot();
+        let head = snapshot.tip.size;
+        if position.0 >= head.as_u64() {
+            return Err(ProofError::BeyondHead { asked: position.leaf().size_after(), head });
+        }
+        let event = self.event(position)?;
+        let proof = inclusion_proof(&self.0.tree, position.leaf(), head)?;
+        let checkpoint = snapshot.checkpoint.clone();
+        Ok(LogReceipt { event, proof, checkpoint, duplicate: false })
+    }
+
+    /// That the tree of `old` leaves is a prefix of the tree of `new`, or of the head.
+    ///
+    /// # Errors
+    /// [`ProofError`] when the sizes are out of range.
+    pub fn consistency(
+        &self,
+        old: TreeSize,
+        new: Option<TreeSize>,
+    ) -> Result<Consistency, ProofError> {
+        let snapshot = self.snapshot();
+        let head = snapshot.tip.size;
+        let new = new.unwrap_or(head);
+        if new > head {
+            return Err(ProofError::BeyondHead { asked: new, head });
+        }
+        if old > new {
+            return Err(ProofError::Order { old, new });
+        }
+        Ok(Consistency {
+            old_root: root_at(&self.0.tree, old)?,
+            new_root: root_at(&self.0.tree, new)?,
+            new_size: new,
+            proof: consistency_proof(&self.0.tree, old, new)?,
+            checkpoint: snapshot.checkpoint.clone(),
+        })
+    }
+
+    /// Takes nothing in any more, finishes what is on its way, and closes the store.
+    pub async fn shut_down(&self) {
+        self.0.places.close();
+        self.0.intake.write().expect("no holder of the lock panics").take();
+        let pipeline = self.0.pipeline.lock().expect("no holder of the lock panics").take();
+        let followers = self.0.followers.lock().expect("no holder of the lock panics").take();
+        let finish = move || {
+            pipeline.into_iter().for_each(Pipeline::join);
+            followers.into_iter().for_each(Followers::join);
+        };
+        tokio::task::spawn_blocking(finish).await.expect("the threads end without a panic");
+        tracing::info!(size = %self.snapshot().tip.size, "ledger closed");
+    }
+
+    fn keep_evidence(&self, envelope: &ParsedEnvelope, refusal: &mut Refusal) {
+        let author = envelope.envelope().author;
+        let sequence = envelope.envelope().author_sequence;
+        refusal.position = self.0.rows.author_position(&author, sequence).ok().flatten();
+        self.0.evidence.keep(envelope, refusal.position);
+    }
+}
+
+/// An envelope that was taken in and waits for its answer.
+pub struct Appending {
+    node: Node,
+    envelope: ParsedEnvelope,
+    answer: oneshot::Receiver<Result<Placed, AppendError>>,
+}
+
+impl Appending {
+    /// Waits for the commit and proves the event under the head at that time.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing has changed, but for [`AppendError::Unknown`].
+    pub async fn receipt(self) -> Result<LogReceipt, AppendError> {
+        let Self { node, envelope, answer } = self;
+        match answer.await.unwrap_or(Err(AppendError::Unknown)) {
+            Ok(Placed::Committed(event)) => Ok(prove(&node, event, false)?),
+            Ok(Placed::Duplicate(position)) => Ok(prove(&node, node.event(position)?, true)?),
+            Err(AppendError::Refused(mut refusal)) => {
+                if refusal.rule == Rule::Equivocation {
+                    node.keep_evidence(&envelope, &mut refusal);
+                }
+                Err(AppendError::Refused(refusal))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn prove(node: &Node, event: Event, duplicate: bool) -> Result<LogReceipt, ReadError> {
+    let snapshot = node.snapshot();
+    let proof = inclusion_proof(&node.0.tree, event.position().leaf(), snapshot.tip.size)?;
+    Ok(LogReceipt { event, proof, checkpoint: snapshot.checkpoint.clone(), duplicate })
+}
+
+fn check_signer(
+    reader: &dyn LogReader,
+    signer: &NoteSigner,
+    origin: &Origin,
+) -> Result<(), OpenError> {
+    let note = reader.checkpoint();
+    if note.is_empty() {
+        return Ok(());
+    }
+    let key = signer.verifier_key();
+    let signed = SignedCheckpoint::parse(&note).ok();
+    let opened = signed.and_then(|signed| signed.open(std::slice::from_ref(&key), origin).ok());
+    opened.map(|_| ()).ok_or_else(|| OpenError::SignedByAnother { key: key.to_string() })
+}
+
+fn open_evidence(data: &Path) -> Result<Evidence, OpenError> {
+    let path = data.join("evidence.jsonl");
+    Evidence::open(&path).map_err(|source| OpenError::Evidence { path, source })
+}
+
+impl Snapshot {
+    /// The ledger's time: when the last event was recorded.
+    pub fn recorded_at(&self) -> Time {
+        self.tip.recorded_at
+    }
+}
