@@ -1,1 +1,38 @@
-//! Generated gRPC code and its conversions
+//! The wire of the services: generated gRPC code and its conversions to and from plain types.
+//!
+//! Nothing is decided here. Refusals travel as gRPC statuses with google.rpc details; which cause
+//! gets which code is the server's table.
+
+mod convert;
+mod receipt;
+
+pub use convert::{BadAnswer, lineage_request};
+pub use receipt::{BadReceipt, LogReceipt};
+pub use tonic_types;
+
+/// Generated code of `proto/tally/v1/ledger.proto`.
+pub mod v1 {
+    #![expect(
+        missing_docs,
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        clippy::allow_attributes,
+        reason = "generated; the .proto file documents it"
+    )]
+    include!(concat!(env!("OUT_DIR"), "/tally.v1.rs"));
+}
+
+/// Descriptors of all messages and services, for gRPC reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// Domain of the error details that this API gives.
+pub const ERROR_DOMAIN: &str = "tally";
+
+/// Most bytes of one gRPC message that either side takes: a batch of events and some room.
+pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Most bytes of events in one batch; a batch has at least one event, however large.
+pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
+
+/// Most events in one batch.
+pub const MAX_BATCH_EVENTS: usize = 1_024;

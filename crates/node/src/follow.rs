@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use tally_protocol::{Event, ParsedEnvelope, Position};
 use tally_provenance::Graph;
-use tally_store::{LogReader, Rows, StoredRow};
+use tally_store::{LogReader, Row, Rows};
 use tokio::sync::watch;
 
 use crate::history::{HistoryError, READ_LIMIT, parse_all};
@@ -90,20 +90,18 @@ impl Follower {
     }
 
     fn fold_rows(&self, batch: &[(Event, ParsedEnvelope)]) {
-        let unseen: Vec<StoredRow> = batch
+        let unseen: Vec<Row> = batch
             .iter()
             .filter(|(event, _)| event.position() >= self.rows.cursor())
-            .map(|(event, envelope)| StoredRow {
-                id: envelope.id(),
+            .map(|(event, envelope)| Row {
+                envelope: envelope.id(),
                 author: envelope.envelope().author,
                 sequence: envelope.envelope().author_sequence,
                 position: event.position(),
             })
             .collect();
         // Rows can be rebuilt, so a failure costs look-ups, not the ledger.
-        if let Some(last) = unseen.last()
-            && let Err(error) = self.rows.index(&unseen, last.position.next())
-        {
+        if let Err(error) = self.rows.index(&unseen) {
             tracing::error!(%error, "rows could not be written; they are rebuilt at the next start");
         }
     }

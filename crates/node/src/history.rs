@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use tally_coordination::{Refusal, State};
-use tally_protocol::{Event, Malformed, Origin, ParsedEnvelope, Position};
+use tally_coordination::{Refusal, State, admit};
+use tally_protocol::{Event, Malformed, ParsedEnvelope, Position};
 use tally_provenance::Graph;
 use tally_store::{LogReader, ReadError, ReadLimit};
-
-use crate::plan::Head;
 
 /// How much of the log is read at once.
 pub const READ_LIMIT: ReadLimit = ReadLimit { events: 1_024, bytes: 1 << 20 };
@@ -64,18 +62,21 @@ pub fn parse(event: &Event) -> Result<ParsedEnvelope, HistoryError> {
     event.signed().parse().map_err(|cause| HistoryError::Malformed { position, cause })
 }
 
-/// The head that the whole log comes to; every rule runs again on the way.
+/// The state that the whole log comes to; every rule runs again on the way.
 ///
 /// # Errors
 /// [`HistoryError`] names the first position that can't be folded.
-pub fn fold_core(reader: &dyn LogReader, origin: Origin) -> Result<Head, HistoryError> {
-    let mut head = Head::empty(State::new(origin));
+pub fn fold_state(reader: &dyn LogReader) -> Result<State, HistoryError> {
+    let mut state = State::new(reader.origin().clone());
     replay(reader, Position(0), |event, envelope| {
         let position = event.position();
         let refused = |cause| HistoryError::Refused { position, cause: Box::new(cause) };
-        head.follow(event, envelope).map_err(refused)
+        let at = event.recorded_at();
+        let change = admit(&state, envelope.id(), envelope.envelope(), at).map_err(refused)?;
+        state.fold(change);
+        Ok(())
     })?;
-    Ok(head)
+    Ok(state)
 }
 
 /// The provenance graph of the whole log.

@@ -14,10 +14,12 @@ use tally_protocol::{
     BadSignature, EnvelopeId, Event, Malformed, Origin, ParsedEnvelope, Position, Time, TreeSize,
 };
 use tally_provenance::Graph;
-use tally_store::{LogReader, OpenError as StoreError, Progress, ReadError, ReadLimit, Tip};
-use tally_store::{Options, Rows, SegmentLog, TreeFiles, TreeReader};
+use tally_store::{
+    AppendError as CommitError, LogReader, LogWriter, OpenError as StoreError, Options, Progress,
+    ReadError, ReadLimit, Rows, RowsError, SegmentLog, Tip, TreeError, TreeFiles, TreeReader,
+};
 use tally_tlog::{
-    ConsistencyProof, Hash, InclusionProof, NoteSigner, SignedCheckpoint, VerifierKey,
+    ConsistencyProof, Hash, InclusionProof, NoteSigner, ProveError, SignedCheckpoint, VerifierKey,
     consistency_proof, inclusion_proof, root_at,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
@@ -25,7 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, wat
 use crate::clock::Clock;
 use crate::evidence::Evidence;
 use crate::follow::Followers;
-use crate::history::{HistoryError, fold_core};
+use crate::history::{HistoryError, fold_state};
 use crate::pipeline::{Parts, Pending, Pipeline, Placed, Waiter, intake};
 use crate::plan::Head;
 
@@ -56,6 +58,15 @@ pub enum OpenError {
     /// What the log holds can't be folded.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// The tree's nodes can't be used or rebuilt.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// The rows can't be opened or made anew.
+    #[error(transparent)]
+    Rows(#[from] RowsError),
+    /// The fence against another writer can't be set.
+    #[error(transparent)]
+    Epoch(#[from] CommitError),
     /// The last checkpoint in the log is not signed by the key that is to sign the next one.
     #[error(
         "the ledger's last checkpoint was not signed by {key}; start it with the key that signed \
@@ -96,9 +107,9 @@ pub enum AppendError {
     /// The commit failed; the envelope may or may not be in the log.
     #[error("the commit failed and its outcome is unknown; append the same envelope again")]
     Unknown,
-    /// What was appended can't be read back.
+    /// It was appended, but no proof can be given.
     #[error(transparent)]
-    Read(#[from] ReadError),
+    Proof(#[from] ProofError),
 }
 
 /// Why a proof can't be given.
@@ -120,9 +131,18 @@ pub enum ProofError {
         /// The size given as the newer.
         new: TreeSize,
     },
-    /// The log or the tree can't be read.
+    /// There is nothing before the first event to prove from.
+    #[error("every tree continues the empty one: there is no proof from tree size 0")]
+    EmptyOldTree,
+    /// The tree is too large for a proof.
+    #[error("the tree has more leaves than a proof can cover")]
+    TooLarge,
+    /// The log can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The tree can't be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
 }
 
 /// What everyone may see: the durable head and the fold that goes with it.
@@ -195,20 +215,24 @@ impl Node {
     ) -> Result<Self, OpenError> {
         let Config { data, origin, signer, clock } = config;
         let (mut writer, reader, recovery) =
-            SegmentLog::open(&data, origin.clone(), Options::default(), &mut progress)?;
+            SegmentLog::open(&data, &origin, Options::default(), &mut progress)?;
         tracing::info!(?recovery, data = %data.display(), "log opened");
         let reader: Arc<dyn LogReader> = Arc::new(reader);
         check_signer(&*reader, &signer, &origin)?;
-        let head = fold_core(&*reader, origin)?;
-        let tree_dir = data.join("tree");
-        let (tree, tree_reader) = TreeFiles::open(&tree_dir, &*reader, &mut progress)?;
-        let rows = Arc::new(Rows::open(&data.join("rows"), head.size())?);
+        let tip = reader.tip();
+        let (tree, frontier, nodes) =
+            TreeFiles::open(&data.join("tree"), &tip, &*reader, &mut progress)?;
+        let (rows, rows_state) = Rows::open(&data.join("rows"), tip.size)?;
+        tracing::info!(?nodes, rows = ?rows_state, "rebuildable parts opened");
+        let rows = Arc::new(rows);
+        let head = Head { state: fold_state(&*reader)?, frontier, chain: tip.chain };
+        let tree_reader = tree.reader();
         let evidence = open_evidence(&data)?;
-        let epoch = tally_store::LogWriter::open_epoch(&mut writer, "tally")?;
+        let epoch = writer.open_epoch("tally")?;
 
         let first = Snapshot {
             state: head.state.clone(),
-            tip: head.tip(),
+            tip,
             checkpoint: reader.checkpoint(),
         };
         let (announce, snapshots) = watch::channel(Arc::new(first));
@@ -340,15 +364,7 @@ impl Node {
     /// # Errors
     /// [`ProofError`] beyond the head, or when stored bytes fail their check.
     pub fn receipt(&self, position: Position) -> Result<LogReceipt, ProofError> {
-        let snapshot = self.snapshot();
-        let head = snapshot.tip.size;
-        if position.0 >= head.as_u64() {
-            return Err(ProofError::BeyondHead { asked: position.leaf().size_after(), head });
-        }
-        let event = self.event(position)?;
-        let proof = inclusion_proof(&self.0.tree, position.leaf(), head)?;
-        let checkpoint = snapshot.checkpoint.clone();
-        Ok(LogReceipt { event, proof, checkpoint, duplicate: false })
+        prove(self, self.event(position)?, false)
     }
 
     /// That the tree of `old` leaves is a prefix of the tree of `new`, or of the head.
@@ -368,6 +384,9 @@ impl Node {
         }
         if old > new {
             return Err(ProofError::Order { old, new });
+        }
+        if old == TreeSize::ZERO {
+            return Err(ProofError::EmptyOldTree);
         }
         Ok(Consistency {
             old_root: root_at(&self.0.tree, old)?,
@@ -395,7 +414,7 @@ impl Node {
     fn keep_evidence(&self, envelope: &ParsedEnvelope, refusal: &mut Refusal) {
         let author = envelope.envelope().author;
         let sequence = envelope.envelope().author_sequence;
-        refusal.position = self.0.rows.author_position(&author, sequence).ok().flatten();
+        refusal.position = self.0.rows.author(&author, sequence).ok().flatten();
         self.0.evidence.keep(envelope, refusal.position);
     }
 }
@@ -416,7 +435,10 @@ impl Appending {
         let Self { node, envelope, answer } = self;
         match answer.await.unwrap_or(Err(AppendError::Unknown)) {
             Ok(Placed::Committed(event)) => Ok(prove(&node, event, false)?),
-            Ok(Placed::Duplicate(position)) => Ok(prove(&node, node.event(position)?, true)?),
+            Ok(Placed::Duplicate(position)) => {
+                let event = node.event(position).map_err(ProofError::from)?;
+                Ok(prove(&node, event, true)?)
+            }
             Err(AppendError::Refused(mut refusal)) => {
                 if refusal.rule == Rule::Equivocation {
                     node.keep_evidence(&envelope, &mut refusal);
@@ -428,10 +450,23 @@ impl Appending {
     }
 }
 
-fn prove(node: &Node, event: Event, duplicate: bool) -> Result<LogReceipt, ReadError> {
+fn prove(node: &Node, event: Event, duplicate: bool) -> Result<LogReceipt, ProofError> {
     let snapshot = node.snapshot();
     let proof = inclusion_proof(&node.0.tree, event.position().leaf(), snapshot.tip.size)?;
     Ok(LogReceipt { event, proof, checkpoint: snapshot.checkpoint.clone(), duplicate })
+}
+
+impl From<ProveError<TreeError>> for ProofError {
+    fn from(error: ProveError<TreeError>) -> Self {
+        match error {
+            ProveError::Read(error) => Self::Tree(error),
+            ProveError::EmptyOldTree => Self::EmptyOldTree,
+            ProveError::TreeTooLarge { .. } => Self::TooLarge,
+            ProveError::NoSuchLeaf { .. } | ProveError::Shrunk { .. } => {
+                unreachable!("sizes are compared with the head before")
+            }
+        }
+    }
 }
 
 fn check_signer(

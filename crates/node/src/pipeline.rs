@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
 use tally_protocol::{
-    BadSignature, Event, ParsedEnvelope, Position, Time, VerifiedEnvelope, signature,
+    BadSignature, Event, ParsedEnvelope, Position, VerifiedEnvelope, signature,
 };
-use tally_store::{Epoch, LogWriter, TreeWriter};
+use tally_store::{Epoch, LogWriter, TreeFiles};
 use tally_tlog::NoteSigner;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
@@ -65,7 +65,7 @@ pub(crate) struct Parts {
     pub(crate) head: Head,
     pub(crate) epoch: Epoch,
     pub(crate) writer: Box<dyn LogWriter>,
-    pub(crate) tree: TreeWriter,
+    pub(crate) tree: TreeFiles,
     pub(crate) signer: NoteSigner,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) announce: watch::Sender<Arc<Snapshot>>,
@@ -214,7 +214,7 @@ impl Reordered {
 
 struct Committer {
     writer: Box<dyn LogWriter>,
-    tree: TreeWriter,
+    tree: TreeFiles,
     epoch: Epoch,
     announce: watch::Sender<Arc<Snapshot>>,
     stopped: watch::Sender<Option<String>>,
@@ -272,15 +272,4 @@ impl Waiter {
 /// An unbounded channel whose bound is the number of permits.
 pub(crate) fn intake() -> (Sender<Pending>, Receiver<Pending>) {
     mpsc::channel()
-}
-
-/// The time of the present group, for tests of the order of things.
-#[cfg(test)]
-pub(crate) struct FixedClock(pub(crate) Time);
-
-#[cfg(test)]
-impl Clock for FixedClock {
-    fn now(&self) -> Time {
-        self.0
-    }
 }

@@ -41,23 +41,6 @@ impl Head {
             recorded_at: self.state.recorded_at(),
         }
     }
-
-    /// Takes an event of the log in and gives the tree nodes that it completes.
-    ///
-    /// # Errors
-    /// [`Refusal`] when the rules refuse what the log holds.
-    pub fn follow(
-        &mut self,
-        event: &Event,
-        envelope: &tally_protocol::ParsedEnvelope,
-    ) -> Result<(), Refusal> {
-        let at = event.recorded_at();
-        let change = admit(&self.state, envelope.id(), envelope.envelope(), at)?;
-        self.state.fold(change);
-        self.frontier.append(event.leaf(), |_, _| {});
-        self.chain = event.chain();
-        Ok(())
-    }
 }
 
 /// What became of one envelope of a batch.

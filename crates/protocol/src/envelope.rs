@@ -56,11 +56,14 @@ impl Envelope {
     ///
     /// # Errors
     /// [`Malformed`] when the encoding is longer than [`MAX_PAYLOAD_BYTES`], or when a value is one
-    /// that no one could read back (an author's second envelope without `previous`, say).
+    /// that no one could read back (an author's second envelope without `previous`, say) or that
+    /// would be read back as another (a deadline of 0, which is written as none).
     pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
         let payload = self.to_wire().encode_to_vec();
         // What this program writes is held to what it reads.
-        Self::decode(&payload)?;
+        if Self::decode(&payload)? != *self {
+            return Err(Malformed::from(Fault::ReadBack).within("message"));
+        }
         Ok(payload)
     }
 

@@ -77,7 +77,7 @@ impl Event {
     /// Puts an envelope in its place.
     ///
     /// # Panics
-    /// When the payload is longer than any envelope may be.
+    /// When the payload is longer than any envelope may be, or the time lies before 1970.
     pub fn new(
         position: Position,
         previous_chain: ChainHash,
@@ -87,6 +87,7 @@ impl Event {
         let payload = &signed.payload;
         let total = EVENT_OVERHEAD_BYTES + payload.len();
         assert!(total <= MAX_EVENT_BYTES, "a parsed payload is within its limit");
+        assert!(recorded_at.0 >= 0, "the ledger's time begins in 1970");
         let mut bytes = BytesMut::with_capacity(total);
         bytes.put_u8(EVENT_VERSION);
         bytes.put_u64(position.0);

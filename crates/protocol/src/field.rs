@@ -84,6 +84,9 @@ pub enum Fault {
     /// `previous` is there for the first envelope of an author, or absent for a later one.
     #[error("must be the id of the author's envelope before, and absent for the first")]
     Previous,
+    /// What is written would be read back as another statement.
+    #[error("would be read back as another statement: a time of 0 stands for none at all")]
+    ReadBack,
     /// Not protobuf of this schema at all.
     #[error("is no protobuf encoding of an envelope")]
     Protobuf,

@@ -35,11 +35,11 @@ pub fn verify(parsed: ParsedEnvelope) -> Result<VerifiedEnvelope, BadSignature> 
 /// neighbours: its batch is halved until it stands alone, which costs at most `2 log2(1024)` times
 /// its share of a batch. The answers come in the order of the envelopes.
 pub fn verify_batch(parsed: Vec<ParsedEnvelope>) -> Vec<Result<VerifiedEnvelope, BadSignature>> {
-    let items: Vec<batch::Item> = parsed.iter().map(item).collect();
-    let mut good = vec![true; items.len()];
-    for (items, good) in items.chunks(MAX_BATCH).zip(good.chunks_mut(MAX_BATCH)) {
-        find_bad(items, good);
-    }
+    let item = |parsed: &ParsedEnvelope| {
+        let message = pre_authentication_encoding(&parsed.signed().payload);
+        item(parsed.envelope().author.as_bytes(), &parsed.signed().signature, &message)
+    };
+    let good = verdicts(parsed.iter().map(item).collect());
     let judge = |(parsed, good): (ParsedEnvelope, bool)| {
         let author = parsed.envelope().author;
         if good { Ok(VerifiedEnvelope::trust(parsed)) } else { Err(BadSignature(author)) }
@@ -55,11 +55,29 @@ pub fn verifies(key: &[u8; 32], signature: &[u8; 64], message: &[u8]) -> bool {
             .is_ok()
 }
 
-fn item(parsed: &ParsedEnvelope) -> batch::Item {
-    let key = VerificationKeyBytes::from(*parsed.envelope().author.as_bytes());
-    let signature = Signature::from(parsed.signed().signature);
-    let message = pre_authentication_encoding(&parsed.signed().payload);
-    batch::Item::from((key, signature, &message))
+/// The rule over many bare keys, signatures and messages, checked as [`verify_batch`] does it. The
+/// answers come in the order of what was asked.
+pub fn verifies_batch(signatures: &[(&[u8; 32], &[u8; 64], &[u8])]) -> Vec<bool> {
+    verdicts(signatures.iter().map(|(key, signature, message)| item(key, signature, message)).collect())
+}
+
+/// A member of a batch, or nothing when no signature of this key counts.
+fn item(key: &[u8; 32], signature: &[u8; 64], message: &[u8]) -> Option<batch::Item> {
+    AgentId::from_author_bytes(key).ok()?;
+    let (key, signature) = (VerificationKeyBytes::from(*key), Signature::from(*signature));
+    Some(batch::Item::from((key, signature, message)))
+}
+
+fn verdicts(items: Vec<Option<batch::Item>>) -> Vec<bool> {
+    let mut verdicts: Vec<bool> = items.iter().map(Option::is_some).collect();
+    let items: Vec<batch::Item> = items.into_iter().flatten().collect();
+    let mut good = vec![true; items.len()];
+    for (items, good) in items.chunks(MAX_BATCH).zip(good.chunks_mut(MAX_BATCH)) {
+        find_bad(items, good);
+    }
+    let asked = verdicts.iter_mut().filter(|verdict| **verdict);
+    asked.zip(good).for_each(|(verdict, good)| *verdict = good);
+    verdicts
 }
 
 fn find_bad(items: &[batch::Item], good: &mut [bool]) {

@@ -1,1 +1,65 @@
-//! The log's segments and the rebuildable rows
+//! The log's segments, the tree's nodes and the rebuildable rows of one ledger, in one directory.
+//!
+//! This crate knows positions, groups and bytes. It does not know envelopes, rules, keys or
+//! signatures: whoever appends has checked the events and computed the commit.
+//!
+//! | path | what | can be rebuilt |
+//! |---|---|---|
+//! | `lock` | held by the one writer; readers take none | yes |
+//! | `mark` | how many events were acknowledged at least, apart from the log ([`mark`]) | if the log is whole |
+//! | `log/<first position>.seg` | the events and commits: the ledger ([`scan()`] reads them) | no |
+//! | `log/<first position>.idx` | where each event of the segment begins | yes |
+//! | `tree/<level>` | the Merkle tree's complete nodes ([`tree`]) | yes |
+//! | `rows/` | position by envelope id and by author ([`rows`]) | yes |
+//!
+//! # What is promised
+//!
+//! - [`LogWriter::append`] returns after the group is durable: one write and one `fdatasync`.
+//! - An acknowledged event is never silently lost. [`SegmentLog::open`] reads every byte of the
+//!   log, cuts only a tail that was never acknowledged, and otherwise refuses, naming the place.
+//! - What is read is checked again: [`LogReader::event`] compares checksum and position each time.
+//!
+//! # Example
+//!
+//! ```
+//! use tally_store::{LogReader, Options, SegmentLog};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let dir = dir.path();
+//! let origin = "example.com/ledger".parse()?;
+//! let (writer, reader, recovery) =
+//!     SegmentLog::open(dir, &origin, Options::default(), &mut |_| {})?;
+//! assert_eq!(reader.tip(), recovery.tip);
+//! writer.close()?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod files;
+mod frame;
+mod index;
+mod log;
+pub mod mark;
+mod reader;
+mod recover;
+pub mod rows;
+pub mod scan;
+pub mod tree;
+mod writer;
+
+pub use error::{AppendError, Cause, Damage, FileError, OpenError, Proof, ReadError, Step};
+pub use files::SegmentName;
+pub use frame::{FRAME_HEADER_BYTES, FrameKind, SEGMENT_FORMAT_VERSION};
+pub use log::{
+    Commit, Epoch, Group, LogReader, LogWriter, MAX_GROUP_BYTES, Options, Progress, ReadLimit,
+    SEGMENT_BYTES, SegmentLog, Tip,
+};
+pub use mark::{Mark, claim};
+pub use reader::SegmentReader;
+pub use recover::{Cut, MarkReport, Recovery};
+pub use rows::{Row, Rows, RowsError, RowsState};
+pub use scan::{Located, Scan, ScanError, Scanned, SegmentStart, scan};
+pub use tree::{TreeError, TreeFiles, TreeReader, TreeReport};
+pub use writer::SegmentWriter;

@@ -110,6 +110,7 @@ fn answered<'c>(
         let found = format!("is {}'s", intent.author);
         return Err(Refusal::new(Rule::IntentAuthor, Object::Intent(intent.id), field, found));
     }
+    intent::open_now(intent, field)?;
     live(context, offer, field)?;
     Ok(offer)
 }

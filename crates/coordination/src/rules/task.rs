@@ -72,9 +72,10 @@ fn assigned(context: &Context<'_>, message: &TaskStart, intent: &Intent, offer: 
 pub(super) fn may_initiate(context: &Context<'_>, intent: &Intent) -> bool {
     let author = &context.envelope.author;
     let covers = |statement: &Attest| match statement {
-        Attest::Delegate(delegation) => {
-            delegation.intent.is_none_or(|id| id == intent.id || id == intent.root)
-        }
+        // A delegation names any version of the intent and outlives its revisions.
+        Attest::Delegate(delegation) => delegation.intent.is_none_or(|id| {
+            context.state.intent(&id).is_some_and(|named| named.root == intent.root)
+        }),
         Attest::Claim(_) | Attest::Revoke(_) => false,
     };
     intent.author == *author

@@ -1,0 +1,382 @@
+//! Views and questions, to the wire and back.
+
+use tally_coordination::Criterion;
+use tally_coordination::view::{
+    AgentView, CapabilityView, CatalogView, IntentView, LateView, NearMissView, OfferView,
+    Selector, TaskView,
+};
+use tally_protocol::message::{CapabilityTerms, IntentTerms, Offer};
+use tally_protocol::parts::Label;
+use tally_protocol::{AgentId, AuthorSequence, EnvelopeId, Malformed, Position, Time, TraceId};
+use tally_provenance::{Class, Direction, Edge, NodeRef};
+
+use crate::v1;
+
+/// An answer that does not say what its schema promises.
+#[derive(Debug, thiserror::Error)]
+pub enum BadAnswer {
+    /// A field is absent or has the wrong length.
+    #[error("{0} has the wrong shape")]
+    Shape(&'static str),
+    /// A message inside it is malformed.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
+fn id(bytes: &[u8], field: &'static str) -> Result<EnvelopeId, BadAnswer> {
+    bytes.try_into().map(EnvelopeId).map_err(|_| BadAnswer::Shape(field))
+}
+
+fn optional_id(bytes: &[u8], field: &'static str) -> Result<Option<EnvelopeId>, BadAnswer> {
+    if bytes.is_empty() { Ok(None) } else { id(bytes, field).map(Some) }
+}
+
+fn ids(list: &[Vec<u8>], field: &'static str) -> Result<Vec<EnvelopeId>, BadAnswer> {
+    list.iter().map(|bytes| id(bytes, field)).collect()
+}
+
+fn agent(bytes: &[u8], field: &'static str) -> Result<AgentId, BadAnswer> {
+    AgentId::from_bytes(bytes).map_err(|_| BadAnswer::Shape(field))
+}
+
+fn labels(wire: Vec<tally_protocol::wire::Label>) -> Result<Vec<Label>, Malformed> {
+    wire.into_iter().map(Label::from_wire).collect()
+}
+
+fn optional_bytes(id: Option<EnvelopeId>) -> Vec<u8> {
+    id.map(|id| id.0.to_vec()).unwrap_or_default()
+}
+
+fn time(us: i64) -> Option<Time> {
+    (us != 0).then_some(Time(us))
+}
+
+fn us(time: Option<Time>) -> i64 {
+    time.map_or(0, |time| time.0)
+}
+
+fn each<A, B, E>(list: Vec<A>) -> Result<Vec<B>, E>
+where
+    B: TryFrom<A, Error = E>,
+{
+    list.into_iter().map(B::try_from).collect()
+}
+
+// ------------------------------------------------------------------ agents
+
+impl From<AgentView> for v1::GetAgentResponse {
+    fn from(view: AgentView) -> Self {
+        Self {
+            as_of: view.as_of,
+            next_sequence: view.next_sequence.0,
+            last: optional_bytes(view.last),
+        }
+    }
+}
+
+impl TryFrom<v1::GetAgentResponse> for AgentView {
+    type Error = BadAnswer;
+
+    fn try_from(wire: v1::GetAgentResponse) -> Result<Self, BadAnswer> {
+        Ok(Self {
+            as_of: wire.as_of,
+            next_sequence: AuthorSequence(wire.next_sequence),
+            last: optional_id(&wire.last, "last")?,
+        })
+    }
+}
+
+// ------------------------------------------------------------------ catalog
+
+impl From<CapabilityView> for v1::CapabilityView {
+    fn from(view: CapabilityView) -> Self {
+        Self {
+            id: view.id.0.to_vec(),
+            root: view.root.0.to_vec(),
+            owner: view.owner.as_bytes().to_vec(),
+            terms: Some(view.terms.to_wire()),
+            standing: view.standing,
+            position: view.position.0,
+            recorded_at_us: view.recorded_at_us.0,
+        }
+    }
+}
+
+impl TryFrom<v1::CapabilityView> for CapabilityView {
+    type Error = BadAnswer;
+
+    fn try_from(wire: v1::CapabilityView) -> Result<Self, BadAnswer> {
+        Ok(Self {
+            id: id(&wire.id, "capability.id")?,
+            root: id(&wire.root, "capability.root")?,
+            owner: agent(&wire.owner, "capability.owner")?,
+            terms: CapabilityTerms::from_wire(
+                wire.terms.ok_or(BadAnswer::Shape("capability.terms"))?,
+            )?,
+            standing: wire.standing,
+            position: Position(wire.position),
+            recorded_at_us: Time(wire.recorded_at_us),
+        })
+    }
+}
+
+impl From<CatalogView> for v1::SearchCatalogResponse {
+    fn from(view: CatalogView) -> Self {
+        use v1::search_catalog_response::{Criterion, NearMiss};
+        let miss = |miss: NearMissView| NearMiss {
+            capability: Some(miss.capability.into()),
+            failed: miss
+                .failed
+                .into_iter()
+                .map(|failed| Criterion { field: failed.field, found: failed.found })
+                .collect(),
+        };
+        Self {
+            as_of: view.as_of,
+            matches: view.matches.into_iter().map(Into::into).collect(),
+            near_misses: view.near_misses.into_iter().map(miss).collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::SearchCatalogResponse> for CatalogView {
+    type Error = BadAnswer;
+
+    fn try_from(wire: v1::SearchCatalogResponse) -> Result<Self, BadAnswer> {
+        let miss = |miss: v1::search_catalog_response::NearMiss| {
+            let capability = miss.capability.ok_or(BadAnswer::Shape("near_miss.capability"))?;
+            let failed = miss.failed.into_iter();
+            Ok::<_, BadAnswer>(NearMissView {
+                capability: capability.try_into()?,
+                failed: failed
+                    .map(|failed| Criterion { field: failed.field, found: failed.found })
+                    .collect(),
+            })
+        };
+        Ok(Self {
+            as_of: wire.as_of,
+            matches: each(wire.matches)?,
+            near_misses: wire.near_misses.into_iter().map(miss).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+// ------------------------------------------------------------------ intents and tasks
+
+impl TryFrom<v1::Selector> for Selector {
+    type Error = BadAnswer;
+
+    fn try_from(wire: v1::Selector) -> Result<Self, BadAnswer> {
+        Ok(Self {
+            id: optional_id(&wire.id, "selector.id")?,
+            label: wire.label.map(Label::from_wire).transpose()?,
+            live: wire.live,
+            limit: (wire.limit > 0).then_some(wire.limit as usize),
+        })
+    }
+}
+
+impl From<Selector> for v1::Selector {
+    fn from(selector: Selector) -> Self {
+        Self {
+            id: optional_bytes(selector.id),
+            label: selector.label.map(|label| label.to_wire()),
+            live: selector.live,
+            limit: selector.limit.map_or(0, |limit| u32::try_from(limit).unwrap_or(u32::MAX)),
+        }
+    }
+}
+
+impl From<OfferView> for v1::OfferView {
+    fn from(view: OfferView) -> Self {
+        Self {
+            id: view.id.0.to_vec(),
+            provider: view.provider.as_bytes().to_vec(),
+            terms: Some(view.terms.to_wire()),
+            standing: view.standing,
+            position: view.position.0,
+            recorded_at_us: view.recorded_at_us.0,
+        }
+    }
+}
+
+impl TryFrom<v1::OfferView> for OfferView {
+    type Error = BadAnswer;
+
+    fn try_from(wire: v1::OfferView) -> Result<Self, BadAnswer> {
+        Ok(Self {
+            id: id(&wire.id, "offer.id")?,
+            provider: agent(&wire.provider, "offer.provider")?,
+            terms: Offer::from_wire(wire.terms.ok_or(BadAnswer::Shape("offer.terms"))?)?,
+            standing: wire.standing,
+            position: Position(wire.position),
+            recorded_at_us: Time(wire.recorded_at_us),
+        })
+    }
+}
+
+impl From<IntentView> for v1::IntentView {
+    fn from(view: IntentView) -> Self {
+        Self {
+            id: view.id.0.to_vec(),
+            root: view.root.0.to_vec(),
+            author: view.author.as_bytes().to_vec(),
+            terms: Some(view.terms.to_wire()),
+            trace_id: view.trace_id.map(|trace| trace.0.to_vec()).unwrap_or_default(),
+            standing: view.standing,
+            offers: view.offers.into_iter().map(Into::into).collect(),
+            tasks: view.tasks.into_iter().map(Into::into).collect(),
+            position: view.position.0,
+            recorded_at_us: view.recorded_at_us.0,
+        }
+    }
+}
+
+impl TryFrom<v1::IntentView> for IntentView {
+    type Error = BadAnswer;
+
+    fn try_from(wire: v1::IntentView) -> Result<Self, BadAnswer> {
+        let trace_id = match wire.trace_id.as_slice() {
+            [] => None,
+            bytes => {
+                Some(TraceId(bytes.try_into().map_err(|_| BadAnswer::Shape("intent.trace_id"))?))
+            }
+        };
+        Ok(Self {
+            id: id(&wire.id, "intent.id")?,
+            root: id(&wire.root, "intent.root")?,
+            author: agent(&wire.author, "intent.author")?,
+            terms: IntentTerms::from_wire(wire.terms.ok_or(BadAnswer::Shape("intent.terms"))?)?,
+            trace_id,
+            standing: wire.standing,
+            offers: each(wire.offers)?,
+            tasks: each(wire.tasks)?,
+            position: Position(wire.position),
+            recorded_at_us: Time(wire.recorded_at_us),
+        })
+    }
+}
+
+impl From<TaskView> for v1::TaskView {
+    fn from(view: TaskView) -> Self {
+        let late = |late: LateView| v1::task_view::Late {
+            receipt: late.receipt.0.to_vec(),
+            author: late.author.as_bytes().to_vec(),
+            outcome: late.outcome,
+            position: late.position.0,
+        };
+        Self {
+            id: view.id.0.to_vec(),
+            intent: view.intent.0.to_vec(),
+            offer: view.offer.0.to_vec(),
+            initiator: view.initiator.as_bytes().to_vec(),
+            executor: view.executor.as_bytes().to_vec(),
+            attempt: view.attempt,
+            state: view.state,
+            percent: view.percent,
+            started_at_us: view.started_at_us.0,
+            accepted_at_us: us(view.accepted_at_us),
+            running_at_us: us(view.running_at_us),
+            ended_at_us: us(view.ended_at_us),
+            receipt: optional_bytes(view.receipt),
+            replaces: optional_bytes(view.replaces),
+            replaced_by: optional_bytes(view.replaced_by),
+            depends_on: view.depends_on.iter().map(|id| id.0.to_vec()).collect(),
+            labels: view.labels.iter().map(Label::to_wire).collect(),
+            overdue: view.overdue,
+            late: view.late.into_iter().map(late).collect(),
+            position: view.position.0,
+        }
+    }
+}
+
+impl TryFrom<v1::TaskView> for TaskView {
+    type Error = BadAnswer;
+
+    fn try_from(wire: v1::TaskView) -> Result<Self, BadAnswer> {
+        let late = |late: v1::task_view::Late| {
+            Ok::<_, BadAnswer>(LateView {
+                receipt: id(&late.receipt, "task.late.receipt")?,
+                author: agent(&late.author, "task.late.author")?,
+                outcome: late.outcome,
+                position: Position(late.position),
+            })
+        };
+        Ok(Self {
+            id: id(&wire.id, "task.id")?,
+            intent: id(&wire.intent, "task.intent")?,
+            offer: id(&wire.offer, "task.offer")?,
+            initiator: agent(&wire.initiator, "task.initiator")?,
+            executor: agent(&wire.executor, "task.executor")?,
+            attempt: wire.attempt,
+            state: wire.state,
+            percent: wire.percent,
+            started_at_us: Time(wire.started_at_us),
+            accepted_at_us: time(wire.accepted_at_us),
+            running_at_us: time(wire.running_at_us),
+            ended_at_us: time(wire.ended_at_us),
+            receipt: optional_id(&wire.receipt, "task.receipt")?,
+            replaces: optional_id(&wire.replaces, "task.replaces")?,
+            replaced_by: optional_id(&wire.replaced_by, "task.replaced_by")?,
+            depends_on: ids(&wire.depends_on, "task.depends_on")?,
+            labels: labels(wire.labels)?,
+            overdue: wire.overdue,
+            late: wire.late.into_iter().map(late).collect::<Result<_, _>>()?,
+            position: Position(wire.position),
+        })
+    }
+}
+
+// ------------------------------------------------------------------ lineage
+
+/// A question about lineage, on the wire.
+pub fn lineage_request(
+    start: v1::get_lineage_request::Start,
+    direction: Direction,
+    depth: Option<u32>,
+) -> v1::GetLineageRequest {
+    use v1::get_lineage_request::Direction as Wire;
+    let direction = match direction {
+        Direction::Up => Wire::Up,
+        Direction::Down => Wire::Down,
+    };
+    v1::GetLineageRequest {
+        start: Some(start),
+        direction: direction.into(),
+        depth: depth.unwrap_or(0),
+        at_least: None,
+    }
+}
+
+impl From<&Edge> for v1::get_lineage_response::Edge {
+    fn from(edge: &Edge) -> Self {
+        Self {
+            from: node_text(&edge.from),
+            relation: edge.relation.name().to_owned(),
+            to: node_text(&edge.to),
+            position: edge.position.0,
+            class: match edge.class {
+                Class::Asserted => "asserted",
+                Class::Inferred => "inferred",
+                Class::Imported => "imported",
+            }
+            .to_owned(),
+        }
+    }
+}
+
+/// Kind and name of a node, as in `task:3fa2…` or `data:wf:montage/a.fits#9c1e…`.
+fn node_text(node: &NodeRef) -> String {
+    match node {
+        NodeRef::Agent(agent) => format!("agent:{agent}"),
+        NodeRef::Capability(id) => format!("capability:{id}"),
+        NodeRef::Intent(id) => format!("intent:{id}"),
+        NodeRef::Offer(id) => format!("offer:{id}"),
+        NodeRef::Task(id) => format!("task:{id}"),
+        NodeRef::Receipt(id) => format!("receipt:{id}"),
+        NodeRef::Data { uri, digest } => format!("data:{uri}#{digest}"),
+        NodeRef::Policy(id) => format!("policy:{id}"),
+        NodeRef::Attestation(id) => format!("attestation:{id}"),
+        NodeRef::Message(id) => format!("message:{id}"),
+    }
+}

@@ -1,0 +1,382 @@
+//! The connection: calls to the three services, with answers as plain types.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tally_api::v1::get_lineage_request::Start as WireStart;
+use tally_api::v1::ledger_client::LedgerClient;
+use tally_api::v1::proofs_client::ProofsClient;
+use tally_api::v1::query_client::QueryClient;
+use tally_api::v1::{
+    AppendRequest, AppendResponse, AtLeast, GetAgentRequest, GetHeadRequest, GetLineageResponse,
+    GetLogReceiptRequest, ListIntentsRequest, ListTasksRequest, ReadEventsRequest,
+    SearchCatalogRequest, SubscribeRequest, append_stream_response::result::Outcome,
+    get_log_receipt_request,
+};
+use tally_api::{BadAnswer, BadReceipt, LogReceipt, MAX_MESSAGE_BYTES, lineage_request};
+use tally_coordination::view::{AgentView, CatalogView, IntentView, Selector, TaskView};
+use tally_protocol::message::Discover;
+use tally_protocol::{
+    AgentId, AgentKey, ChainHash, EnvelopeId, Origin, Position, SignedEnvelope, TreeSize,
+};
+use tally_provenance::Direction;
+use tally_tlog::{Hash, SignedCheckpoint, VerifiedCheckpoint, VerifierKey};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::author::Author;
+use crate::error::{ConnectError, Error};
+use crate::receipt::Receipt;
+use crate::subscription::Subscription;
+
+/// First wait before an envelope is appended again; doubles each time.
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whose checkpoints are believed.
+#[derive(Debug, Clone)]
+pub enum Trust {
+    /// Those of this key, which came from elsewhere.
+    Key(VerifierKey),
+    /// Those of the key that the ledger names when first asked. It protects from a change of key
+    /// later, not from a wrong ledger now.
+    FirstUse,
+}
+
+/// The durable head, as the ledger states and signs it.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// Events in the log.
+    pub size: TreeSize,
+    /// Chain hash of the last event.
+    pub chain: ChainHash,
+    /// The checked checkpoint; absent while the ledger is empty.
+    pub checkpoint: Option<VerifiedCheckpoint>,
+}
+
+/// What a question about lineage starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LineageStart {
+    /// All data of this URI.
+    DataUri(String),
+    /// All tasks whose intent has this value of the label `wf.task`.
+    TaskLabel(String),
+    /// One task.
+    Task(EnvelopeId),
+}
+
+/// A connection to a ledger. Cloning shares it.
+#[derive(Clone)]
+pub struct Client {
+    ledger: LedgerClient<Channel>,
+    proofs: ProofsClient<Channel>,
+    query: QueryClient<Channel>,
+    origin: Origin,
+    log_key: VerifierKey,
+    largest_tree: Arc<Mutex<Option<(TreeSize, Hash)>>>,
+}
+
+impl Client {
+    /// Connects and learns the ledger's origin.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when nobody answers, or another ledger does.
+    pub async fn connect(url: &str, trust: Trust) -> Result<Self, ConnectError> {
+        let endpoint = Endpoint::from_shared(url.to_owned())
+            .map_err(|_| ConnectError::Url { url: url.to_owned() })?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true);
+        let transport =
+            |source| ConnectError::Transport { url: url.to_owned(), source };
+        let channel = endpoint.connect().await.map_err(transport)?;
+        let mut ledger =
+            LedgerClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let head = ledger.get_head(GetHeadRequest {}).await.map_err(Error::from)?.into_inner();
+        let shape = |field| ConnectError::Ledger(BadAnswer::Shape(field).into());
+        let origin = Origin::new(head.origin).map_err(|_| shape("origin"))?;
+        let said: VerifierKey = head.log_key.parse().map_err(|_| shape("log_key"))?;
+        let log_key = match trust {
+            Trust::FirstUse => said,
+            Trust::Key(trusted) if trusted == said => trusted,
+            Trust::Key(trusted) => {
+                let (said, trusted) = (said.to_string(), trusted.to_string());
+                return Err(ConnectError::OtherKey { said, trusted });
+            }
+        };
+        Ok(Self {
+            ledger,
+            proofs: ProofsClient::new(channel.clone()),
+            query: QueryClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES),
+            origin,
+            log_key,
+            largest_tree: Arc::default(),
+        })
+    }
+
+    /// The ledger's name.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The key whose checkpoints are believed.
+    pub fn log_key(&self) -> &VerifierKey {
+        &self.log_key
+    }
+
+    /// An author on this ledger.
+    pub fn author(&self, key: AgentKey) -> Author {
+        Author::new(self.clone(), key)
+    }
+
+    /// Appends a signed envelope once.
+    ///
+    /// # Errors
+    /// [`Error`]; after [`Error::Unreachable`] the envelope may be in the log.
+    pub async fn append(&self, signed: &SignedEnvelope) -> Result<Receipt, Error> {
+        let request = AppendRequest { envelope: Some(signed.clone().into()) };
+        let response = self.ledger.clone().append(request).await?.into_inner();
+        self.check(LogReceipt::read(response, &signed.payload)?)
+    }
+
+    /// Appends a signed envelope again and again while its outcome is unknown.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Unreachable`] after `tries`.
+    pub async fn append_until_settled(
+        &self,
+        signed: &SignedEnvelope,
+        tries: u32,
+    ) -> Result<Receipt, Error> {
+        let mut wait = FIRST_RETRY;
+        for _ in 1..tries {
+            match self.append(signed).await {
+                Err(Error::Unreachable(cause)) => {
+                    tracing::debug!(%cause, ?wait, "the outcome is unknown; appending again");
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                settled => return settled,
+            }
+        }
+        self.append(signed).await
+    }
+
+    /// Appends many envelopes over one stream; the answers come in their order.
+    ///
+    /// # Errors
+    /// [`Error`] when the stream breaks; what is unanswered then may be in the log.
+    pub async fn append_all(
+        &self,
+        envelopes: Vec<SignedEnvelope>,
+    ) -> Result<Vec<Result<Receipt, Error>>, Error> {
+        let payloads: Vec<_> = envelopes.iter().map(|signed| signed.payload.clone()).collect();
+        let requests = envelopes
+            .into_iter()
+            .map(|signed| AppendRequest { envelope: Some(signed.into()) });
+        let requests = tokio_stream::iter(requests.collect::<Vec<_>>());
+        let mut responses = self.ledger.clone().append_stream(requests).await?.into_inner();
+        let mut settled = Vec::with_capacity(payloads.len());
+        while settled.len() < payloads.len() {
+            let batch = responses.message().await?.ok_or(Error::StreamEnded)?;
+            for result in batch.results {
+                let payload = usize::try_from(result.index)
+                    .ok()
+                    .filter(|index| *index == settled.len())
+                    .and_then(|index| payloads.get(index))
+                    .ok_or(BadAnswer::Shape("result.index"))?;
+                settled.push(match result.outcome.ok_or(BadAnswer::Shape("result.outcome"))? {
+                    Outcome::Refused(refused) => Err(Error::Rejected(refused.into())),
+                    Outcome::Appended(mut response) => {
+                        let receipt = response.receipt.get_or_insert_default();
+                        receipt.checkpoint = batch.checkpoint.clone();
+                        self.read_receipt(response, payload)
+                    }
+                });
+            }
+        }
+        Ok(settled)
+    }
+
+    fn read_receipt(
+        &self,
+        response: AppendResponse,
+        payload: &bytes::Bytes,
+    ) -> Result<Receipt, Error> {
+        self.check(LogReceipt::read(response, payload)?)
+    }
+
+    /// Checks a receipt, and that the ledger never shows two trees of one size.
+    fn check(&self, receipt: LogReceipt) -> Result<Receipt, Error> {
+        let receipt = Receipt::check(receipt, &self.log_key, &self.origin)?;
+        self.remember(receipt.checkpoint())?;
+        Ok(receipt)
+    }
+
+    fn remember(&self, checkpoint: &VerifiedCheckpoint) -> Result<(), Error> {
+        let (size, root) = (checkpoint.size(), checkpoint.root());
+        let mut largest = self.largest_tree.lock().expect("no holder of the lock panics");
+        match *largest {
+            Some((known, other)) if known == size && other != root => Err(Error::Fork { size }),
+            Some((known, _)) if known >= size => Ok(()),
+            _ => {
+                *largest = Some((size, root));
+                Ok(())
+            }
+        }
+    }
+
+    /// The log receipt of an event that is in the log, under the present head.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Rejected`] when the event is not there.
+    pub async fn receipt(
+        &self,
+        event: get_log_receipt_request::Event,
+    ) -> Result<Receipt, Error> {
+        let request = GetLogReceiptRequest { event: Some(event) };
+        let response = self.proofs.clone().get_log_receipt(request).await?.into_inner();
+        self.check(LogReceipt::try_from(response)?)
+    }
+
+    /// The log receipt of the event at a position.
+    ///
+    /// # Errors
+    /// As [`Client::receipt`].
+    pub async fn receipt_at(&self, position: Position) -> Result<Receipt, Error> {
+        self.receipt(get_log_receipt_request::Event::Position(position.0)).await
+    }
+
+    /// The log receipt of an envelope.
+    ///
+    /// # Errors
+    /// As [`Client::receipt`].
+    pub async fn receipt_of(&self, id: &EnvelopeId) -> Result<Receipt, Error> {
+        self.receipt(get_log_receipt_request::Event::EnvelopeId(id.0.to_vec())).await
+    }
+
+    /// The durable head, with its checkpoint checked.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::BadReceipt`] when the checkpoint is not signed by the trusted key.
+    pub async fn head(&self) -> Result<Head, Error> {
+        let head = self.ledger.clone().get_head(GetHeadRequest {}).await?.into_inner();
+        let chain = head.chain.as_slice().try_into().map(ChainHash);
+        let checkpoint = if head.checkpoint.is_empty() {
+            None
+        } else {
+            let checkpoint = self.open(&head.checkpoint)?;
+            self.remember(&checkpoint)?;
+            Some(checkpoint)
+        };
+        Ok(Head {
+            size: TreeSize::new(head.size),
+            chain: chain.map_err(|_| BadAnswer::Shape("head.chain"))?,
+            checkpoint,
+        })
+    }
+
+    fn open(&self, note: &[u8]) -> Result<VerifiedCheckpoint, BadReceipt> {
+        let signed =
+            SignedCheckpoint::parse(note).map_err(|_| BadReceipt::Shape("checkpoint"))?;
+        signed
+            .open(std::slice::from_ref(&self.log_key), &self.origin)
+            .map_err(|cause| tally_tlog::LogProofVerifyError::Checkpoint(cause).into())
+    }
+
+    /// Follows the log from a position on, without an end.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] when the position lies beyond the head.
+    pub async fn subscribe(&self, from: Position) -> Result<Subscription, Error> {
+        let request = SubscribeRequest { from: from.0 };
+        let batches = self.ledger.clone().subscribe(request).await?.into_inner();
+        Ok(Subscription::new(batches, from, self.chain_before(from)))
+    }
+
+    /// Reads the log from a position up to another, or to the head.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] when the position lies beyond the head.
+    pub async fn read(&self, from: Position, to: Option<Position>) -> Result<Subscription, Error> {
+        let request = ReadEventsRequest { from: from.0, to: to.map_or(0, |to| to.0) };
+        let batches = self.ledger.clone().read_events(request).await?.into_inner();
+        Ok(Subscription::new(batches, from, self.chain_before(from)))
+    }
+
+    /// The chain begins with the origin; further on, the first event is taken at its word.
+    fn chain_before(&self, from: Position) -> Option<ChainHash> {
+        (from == Position(0)).then(|| ChainHash::genesis(&self.origin))
+    }
+
+    /// Where an author's chain stands.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn agent(&self, agent: &AgentId) -> Result<AgentView, Error> {
+        let agent = agent.as_bytes().to_vec();
+        let request = GetAgentRequest { agent, at_least: None };
+        Ok(self.query.clone().get_agent(request).await?.into_inner().try_into()?)
+    }
+
+    /// Searches the catalog, in a fold of at least so many events.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn catalog(
+        &self,
+        criteria: &Discover,
+        at_least: TreeSize,
+    ) -> Result<CatalogView, Error> {
+        let criteria = Some(criteria.to_wire());
+        let request = SearchCatalogRequest { criteria, at_least: at_least_size(at_least) };
+        Ok(self.query.clone().search_catalog(request).await?.into_inner().try_into()?)
+    }
+
+    /// Intents, newest first, with the tree size the answer is as of.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn intents(&self, selector: Selector) -> Result<(u64, Vec<IntentView>), Error> {
+        let request = ListIntentsRequest { selector: Some(selector.into()), at_least: None };
+        let answer = self.query.clone().list_intents(request).await?.into_inner();
+        let intents = answer.intents.into_iter().map(TryInto::try_into);
+        Ok((answer.as_of, intents.collect::<Result<_, BadAnswer>>()?))
+    }
+
+    /// Tasks, newest first, with the tree size the answer is as of.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn tasks(&self, selector: Selector) -> Result<(u64, Vec<TaskView>), Error> {
+        let request = ListTasksRequest { selector: Some(selector.into()), at_least: None };
+        let answer = self.query.clone().list_tasks(request).await?.into_inner();
+        let tasks = answer.tasks.into_iter().map(TryInto::try_into);
+        Ok((answer.as_of, tasks.collect::<Result<_, BadAnswer>>()?))
+    }
+
+    /// What data or a task came from, or what came of it, in a graph of at least so many events.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] when nothing of that name is in the ledger.
+    pub async fn lineage(
+        &self,
+        start: LineageStart,
+        direction: Direction,
+        depth: Option<u32>,
+        at_least: TreeSize,
+    ) -> Result<GetLineageResponse, Error> {
+        let start = match start {
+            LineageStart::DataUri(uri) => WireStart::DataUri(uri),
+            LineageStart::TaskLabel(label) => WireStart::TaskLabel(label),
+            LineageStart::Task(id) => WireStart::Task(id.0.to_vec()),
+        };
+        let mut request = lineage_request(start, direction, depth);
+        request.at_least = at_least_size(at_least);
+        Ok(self.query.clone().get_lineage(request).await?.into_inner())
+    }
+}
+
+fn at_least_size(size: TreeSize) -> Option<AtLeast> {
+    (size > TreeSize::ZERO).then(|| AtLeast { size: size.as_u64() })
+}

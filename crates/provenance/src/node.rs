@@ -1,0 +1,74 @@
+//! What the graph is about: nodes as questions and answers name them.
+//!
+//! Inside, nodes are numbers; see the store.
+
+use serde::{Deserialize, Serialize};
+use tally_protocol::{AgentId, Digest, EnvelopeId};
+
+/// A node of the graph.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeRef {
+    /// An agent.
+    Agent(AgentId),
+    /// A version of a capability.
+    Capability(EnvelopeId),
+    /// A version of an intent.
+    Intent(EnvelopeId),
+    /// A version of an offer.
+    Offer(EnvelopeId),
+    /// A task, by its TaskStart.
+    Task(EnvelopeId),
+    /// A receipt, by its TaskDone.
+    Receipt(EnvelopeId),
+    /// Data by reference.
+    Data {
+        /// Where it is, or its name.
+        uri: String,
+        /// What it hashes to.
+        digest: Digest,
+    },
+    /// A version of a policy, by its PolicyUpdate.
+    Policy(EnvelopeId),
+    /// A claim, a delegation or a revocation.
+    Attestation(EnvelopeId),
+    /// Another message that an attestation is about: a search, a report, or one never seen.
+    Message(EnvelopeId),
+}
+
+impl NodeRef {
+    /// A short text for people.
+    pub(crate) fn caption(&self) -> String {
+        match self {
+            Self::Agent(agent) => agent.short(),
+            Self::Data { uri, digest } => format!("{uri}\n{:.8}", digest.to_string()),
+            Self::Capability(id) => short("capability", id),
+            Self::Intent(id) => short("intent", id),
+            Self::Offer(id) => short("offer", id),
+            Self::Task(id) => short("task", id),
+            Self::Receipt(id) => short("receipt", id),
+            Self::Policy(id) => short("policy", id),
+            Self::Attestation(id) => short("attestation", id),
+            Self::Message(id) => short("message", id),
+        }
+    }
+}
+
+/// Data as an answer lists it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DataEntry {
+    /// Where it is, or its name.
+    pub uri: String,
+    /// What it hashes to.
+    pub digest: Digest,
+}
+
+impl From<DataEntry> for NodeRef {
+    fn from(DataEntry { uri, digest }: DataEntry) -> Self {
+        Self::Data { uri, digest }
+    }
+}
+
+fn short(kind: &str, id: &EnvelopeId) -> String {
+    format!("{kind} {:.8}", id.to_string())
+}

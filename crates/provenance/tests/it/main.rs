@@ -1,0 +1,8 @@
+//! What the graph says about histories made by hand and by chance.
+
+mod against_naive;
+mod drawing;
+mod history;
+mod lineage;
+mod relations;
+mod workflow;

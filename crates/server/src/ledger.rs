@@ -1,0 +1,300 @@
+//! Appending, reading and following.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use tally_api::v1::append_stream_response::{Result as Item, result::Outcome};
+use tally_api::v1::ledger_server::Ledger;
+use tally_api::v1::{
+    AppendRequest, AppendResponse, AppendStreamResponse, EventBatch, GetEventRequest,
+    GetEventResponse, GetHeadRequest, GetHeadResponse, LogReceipt, ReadEventsRequest,
+    SubscribeRequest, get_event_request,
+};
+use tally_api::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS};
+use tally_node::{AppendError, Appending, Node};
+use tally_protocol::{EnvelopeId, Event, ParsedEnvelope, Position, SignedEnvelope};
+use tally_store::ReadLimit;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::status::{Answer, absent, invalid, stopping};
+
+/// Batches that wait for a slow reader of a stream.
+const BATCHES_AHEAD: usize = 4;
+
+/// Envelopes of one append stream that may wait for their answers.
+const STREAM_IN_FLIGHT: usize = 4_096;
+
+/// Results in one answer of an append stream.
+const MAX_RESULTS: usize = 512;
+
+/// How much one batch of events holds.
+const BATCH: ReadLimit = ReadLimit { events: MAX_BATCH_EVENTS, bytes: MAX_BATCH_BYTES };
+
+pub(crate) struct Service {
+    pub(crate) node: Node,
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+type Batches = ReceiverStream<Result<EventBatch, Status>>;
+
+#[tonic::async_trait]
+impl Ledger for Service {
+    type AppendStreamStream =
+        Pin<Box<dyn Stream<Item = Result<AppendStreamResponse, Status>> + Send>>;
+    type ReadEventsStream = Batches;
+    type SubscribeStream = Batches;
+
+    async fn append(
+        &self,
+        request: Request<AppendRequest>,
+    ) -> Result<Response<AppendResponse>, Status> {
+        let envelope = parse(request.into_inner()).map_err(Answer::from)?;
+        let receipt = self.node.append(envelope).await.map_err(Answer::from)?;
+        Ok(Response::new(appended(receipt, true)))
+    }
+
+    async fn append_stream(
+        &self,
+        request: Request<Streaming<AppendRequest>>,
+    ) -> Result<Response<Self::AppendStreamStream>, Status> {
+        let (waiting_to, waiting) = mpsc::channel(STREAM_IN_FLIGHT);
+        let (results_to, results) = mpsc::channel(BATCHES_AHEAD);
+        let (node, stopping) = (self.node.clone(), self.stopping.clone());
+        tokio::spawn(take_in(node, request.into_inner(), waiting_to, stopping));
+        tokio::spawn(answer_all(waiting, results_to));
+        Ok(Response::new(Box::pin(ReceiverStream::new(results))))
+    }
+
+    async fn get_head(
+        &self,
+        _: Request<GetHeadRequest>,
+    ) -> Result<Response<GetHeadResponse>, Status> {
+        let snapshot = self.node.snapshot();
+        Ok(Response::new(GetHeadResponse {
+            origin: snapshot.state.origin().to_string(),
+            size: snapshot.tip.size.as_u64(),
+            checkpoint: snapshot.checkpoint.to_vec(),
+            log_key: self.node.log_key().to_string(),
+            chain: snapshot.tip.chain.0.to_vec(),
+            recorded_at_us: snapshot.tip.recorded_at.0,
+        }))
+    }
+
+    async fn get_event(
+        &self,
+        request: Request<GetEventRequest>,
+    ) -> Result<Response<GetEventResponse>, Status> {
+        use get_event_request::Event as Wanted;
+        let position = match request.into_inner().event {
+            Some(Wanted::Position(position)) => Position(position),
+            Some(Wanted::EnvelopeId(id)) => position_of(&self.node, &id)?,
+            None => return Err(invalid("event", "is required: a position or an envelope id")),
+        };
+        let event = self.node.event(position).map_err(Answer::from)?;
+        Ok(Response::new(GetEventResponse { event: event.bytes().clone() }))
+    }
+
+    async fn read_events(
+        &self,
+        request: Request<ReadEventsRequest>,
+    ) -> Result<Response<Batches>, Status> {
+        let ReadEventsRequest { from, to } = request.into_inner();
+        let head = self.node.snapshot().tip.size.as_u64();
+        let end = if to == 0 { head } else { to.min(head) };
+        if from > head {
+            return Err(beyond(&self.node, from));
+        }
+        let (to_reader, batches) = mpsc::channel(BATCHES_AHEAD);
+        let node = self.node.clone();
+        tokio::spawn(async move {
+            let mut next = Position(from);
+            while next.0 < end && send_batch(&node, &mut next, Some(end), &to_reader).await {}
+        });
+        Ok(Response::new(ReceiverStream::new(batches)))
+    }
+
+    async fn subscribe(
+        &self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<Response<Batches>, Status> {
+        let from = request.into_inner().from;
+        if from > self.node.snapshot().tip.size.as_u64() {
+            return Err(beyond(&self.node, from));
+        }
+        let (to_reader, batches) = mpsc::channel(BATCHES_AHEAD);
+        tokio::spawn(follow(
+            self.node.clone(),
+            Position(from),
+            to_reader,
+            self.stopping.clone(),
+        ));
+        Ok(Response::new(ReceiverStream::new(batches)))
+    }
+}
+
+fn beyond(node: &Node, from: u64) -> Status {
+    match node.event(Position(from)) {
+        Err(error) => Answer::from(error).into(),
+        // The head has moved on in the meantime.
+        Ok(_) => stopping(),
+    }
+}
+
+/// The only parse of what comes in.
+fn parse(request: AppendRequest) -> Result<ParsedEnvelope, AppendError> {
+    let signed = SignedEnvelope::try_from(request.envelope.unwrap_or_default())?;
+    Ok(signed.parse()?)
+}
+
+pub(crate) fn position_of(node: &Node, id: &[u8]) -> Result<Position, Status> {
+    let id = id.try_into().map(EnvelopeId);
+    let id = id.map_err(|_| invalid("envelope_id", "must have 32 bytes"))?;
+    node.position_of(&id).ok_or_else(|| absent(&id))
+}
+
+/// A log receipt on the wire; in a batch the checkpoint stands beside it.
+pub(crate) fn wire_receipt(receipt: &tally_node::LogReceipt, own_checkpoint: bool) -> LogReceipt {
+    let event = &receipt.event;
+    let hash = |hash: &tally_tlog::Hash| Bytes::copy_from_slice(hash.as_bytes());
+    LogReceipt {
+        position: event.position().0,
+        recorded_at_us: event.recorded_at().0,
+        previous_chain: Bytes::copy_from_slice(event.previous_chain().as_bytes()),
+        signature: Bytes::copy_from_slice(&event.signed().signature),
+        inclusion_proof: receipt.proof.hashes().iter().map(hash).collect(),
+        checkpoint: if own_checkpoint { receipt.checkpoint.clone() } else { Bytes::new() },
+    }
+}
+
+fn appended(receipt: tally_node::LogReceipt, own_checkpoint: bool) -> AppendResponse {
+    let duplicate = receipt.duplicate;
+    AppendResponse { receipt: Some(wire_receipt(&receipt, own_checkpoint)), duplicate }
+}
+
+// ------------------------------------------------------------------ append stream
+
+type Waiting = (u64, Result<Appending, AppendError>);
+
+/// Takes requests in as fast as the node has places; a full node slows the sender down.
+async fn take_in(
+    node: Node,
+    mut requests: Streaming<AppendRequest>,
+    to: mpsc::Sender<Waiting>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    for index in 0.. {
+        let request = tokio::select! {
+            request = requests.next() => request,
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        };
+        // The end of the stream, or a sender that is gone: what was taken in is still answered.
+        let Some(Ok(request)) = request else { return };
+        let appending = match parse(request) {
+            Ok(envelope) => node.enqueue(envelope).await,
+            Err(error) => Err(error),
+        };
+        if to.send((index, appending)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Answers in the order of the requests, all that are ready in one message.
+async fn answer_all(
+    mut waiting: mpsc::Receiver<Waiting>,
+    to: mpsc::Sender<Result<AppendStreamResponse, Status>>,
+) {
+    let mut ready = Vec::with_capacity(MAX_RESULTS);
+    while waiting.recv_many(&mut ready, MAX_RESULTS).await > 0 {
+        let mut batch = AppendStreamResponse::default();
+        for (index, appending) in ready.drain(..) {
+            let outcome = match receipt(appending).await {
+                Ok(receipt) => {
+                    // One checkpoint for all receipts beside it: another tree, another message.
+                    if batch.checkpoint != receipt.checkpoint && !batch.checkpoint.is_empty() {
+                        let full = std::mem::take(&mut batch);
+                        if to.send(Ok(full)).await.is_err() {
+                            return;
+                        }
+                    }
+                    batch.checkpoint = receipt.checkpoint.clone();
+                    Outcome::Appended(appended(receipt, false))
+                }
+                Err(error) => Outcome::Refused(Answer::from(error).into()),
+            };
+            batch.results.push(Item { index, outcome: Some(outcome) });
+        }
+        if to.send(Ok(batch)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn receipt(
+    appending: Result<Appending, AppendError>,
+) -> Result<tally_node::LogReceipt, AppendError> {
+    appending?.receipt().await
+}
+
+// ------------------------------------------------------------------ reading and following
+
+async fn follow(
+    node: Node,
+    mut next: Position,
+    to: mpsc::Sender<Result<EventBatch, Status>>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let mut snapshots = node.snapshots();
+    loop {
+        while next.0 < node.snapshot().tip.size.as_u64() {
+            if !send_batch(&node, &mut next, None, &to).await {
+                return;
+            }
+        }
+        tokio::select! {
+            // Marks what it sees as seen, so growth in the meantime wakes it at once.
+            changed = snapshots.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+            _ = stopping.changed() => {
+                // A reader that has gone needs no reason.
+                let _gone = to.send(Err(self::stopping())).await;
+                return;
+            }
+            () = to.closed() => return,
+        }
+    }
+}
+
+/// Sends one batch; false when the reader has gone or the log can't be read.
+async fn send_batch(
+    node: &Node,
+    next: &mut Position,
+    end: Option<u64>,
+    to: &mpsc::Sender<Result<EventBatch, Status>>,
+) -> bool {
+    let batch = match node.read(*next, BATCH) {
+        Ok(events) => cut(node, events, end),
+        Err(error) => {
+            // A reader that has gone needs no reason.
+            let _gone = to.send(Err(Answer::from(error).into())).await;
+            return false;
+        }
+    };
+    *next = Position(batch.first + batch.events.len() as u64);
+    to.send(Ok(batch)).await.is_ok()
+}
+
+fn cut(node: &Node, events: Vec<Event>, end: Option<u64>) -> EventBatch {
+    let wanted = |event: &&Event| end.is_none_or(|end| event.position().0 < end);
+    EventBatch {
+        first: events.first().map_or(0, |event| event.position().0),
+        events: events.iter().take_while(wanted).map(|event| event.bytes().clone()).collect(),
+        head: node.snapshot().tip.size.as_u64(),
+    }
+}

@@ -1,0 +1,135 @@
+//! What the log has come to. Every answer says the tree size it is as of.
+
+use std::sync::Arc;
+
+use tally_api::v1::get_lineage_request::{Direction as WireDirection, Start as WireStart};
+use tally_api::v1::query_server::Query;
+use tally_api::v1::{
+    AtLeast, GetAgentRequest, GetAgentResponse, GetLineageRequest, GetLineageResponse,
+    ListIntentsRequest, ListIntentsResponse, ListTasksRequest, ListTasksResponse,
+    SearchCatalogRequest, SearchCatalogResponse, Selector as WireSelector,
+};
+use tally_coordination::view::{self, AgentView, CatalogView, Selector};
+use tally_node::{Node, Snapshot};
+use tally_protocol::message::Discover;
+use tally_protocol::{AgentId, EnvelopeId, TreeSize};
+use tally_provenance::{Direction, Lineage, NodeRef, Start};
+use tonic::{Request, Response, Status};
+
+use crate::status::{Answer, invalid, stopping};
+
+pub(crate) struct Service {
+    pub(crate) node: Node,
+}
+
+impl Service {
+    async fn snapshot(&self, at_least: Option<AtLeast>) -> Result<Arc<Snapshot>, Status> {
+        let size = size(at_least);
+        self.node.snapshot_at_least(size).await.ok_or_else(stopping)
+    }
+}
+
+/// The size a caller waits for; a call's own deadline ends the wait.
+fn size(at_least: Option<AtLeast>) -> TreeSize {
+    TreeSize::new(at_least.unwrap_or_default().size)
+}
+
+#[tonic::async_trait]
+impl Query for Service {
+    async fn get_agent(
+        &self,
+        request: Request<GetAgentRequest>,
+    ) -> Result<Response<GetAgentResponse>, Status> {
+        let GetAgentRequest { agent, at_least } = request.into_inner();
+        let agent = AgentId::from_bytes(&agent)
+            .map_err(|_| invalid("agent", "is no agent's key: 32 bytes of Ed25519"))?;
+        let snapshot = self.snapshot(at_least).await?;
+        Ok(Response::new(AgentView::of(&snapshot.state, &agent).into()))
+    }
+
+    async fn search_catalog(
+        &self,
+        request: Request<SearchCatalogRequest>,
+    ) -> Result<Response<SearchCatalogResponse>, Status> {
+        let SearchCatalogRequest { criteria, at_least } = request.into_inner();
+        let criteria = Discover::from_wire(criteria.unwrap_or_default());
+        let criteria = criteria.map_err(|e| Answer::from(e))?;
+        let snapshot = self.snapshot(at_least).await?;
+        Ok(Response::new(CatalogView::of(&snapshot.state, &criteria).into()))
+    }
+
+    async fn list_intents(
+        &self,
+        request: Request<ListIntentsRequest>,
+    ) -> Result<Response<ListIntentsResponse>, Status> {
+        let ListIntentsRequest { selector: wanted, at_least } = request.into_inner();
+        let wanted = selector(wanted)?;
+        let snapshot = self.snapshot(at_least).await?;
+        let intents = view::intents(&snapshot.state, &wanted);
+        let as_of = snapshot.tip.size.as_u64();
+        let intents = intents.into_iter().map(Into::into).collect();
+        Ok(Response::new(ListIntentsResponse { as_of, intents }))
+    }
+
+    async fn list_tasks(
+        &self,
+        request: Request<ListTasksRequest>,
+    ) -> Result<Response<ListTasksResponse>, Status> {
+        let ListTasksRequest { selector: wanted, at_least } = request.into_inner();
+        let wanted = selector(wanted)?;
+        let snapshot = self.snapshot(at_least).await?;
+        let tasks = view::tasks(&snapshot.state, &wanted);
+        let as_of = snapshot.tip.size.as_u64();
+        let tasks = tasks.into_iter().map(Into::into).collect();
+        Ok(Response::new(ListTasksResponse { as_of, tasks }))
+    }
+
+    async fn get_lineage(
+        &self,
+        request: Request<GetLineageRequest>,
+    ) -> Result<Response<GetLineageResponse>, Status> {
+        let request = request.into_inner();
+        let direction = match request.direction() {
+            WireDirection::Up => Direction::Up,
+            WireDirection::Down => Direction::Down,
+            WireDirection::Unspecified => return Err(invalid("direction", "must be up or down")),
+        };
+        let start = match &request.start {
+            Some(WireStart::DataUri(uri)) => Start::DataUri(uri),
+            Some(WireStart::TaskLabel(label)) => Start::TaskLabel(label),
+            Some(WireStart::Task(id)) => {
+                let id = id.as_slice().try_into().map(EnvelopeId);
+                let id = id.map_err(|_| invalid("task", "must have 32 bytes"))?;
+                Start::Node(NodeRef::Task(id))
+            }
+            None => return Err(invalid("start", "is required: a data URI, a label or a task")),
+        };
+        let depth = (request.depth > 0).then_some(request.depth);
+        let asked = size(request.at_least);
+        let lineage = self
+            .node
+            .ask_graph(asked, |graph| graph.lineage(start, direction, depth))
+            .await
+            .ok_or_else(stopping)?;
+        match lineage {
+            Ok(lineage) => Ok(Response::new(wire_lineage(&lineage))),
+            Err(unknown) => Err(Status::not_found(unknown.to_string())),
+        }
+    }
+}
+
+fn selector(wire: Option<WireSelector>) -> Result<Selector, Status> {
+    Selector::try_from(wire.unwrap_or_default())
+        .map_err(|_| invalid("selector", "has an id that is not 32 bytes, or a bad label"))
+}
+
+fn wire_lineage(lineage: &Lineage) -> GetLineageResponse {
+    let summary = lineage.summary();
+    GetLineageResponse {
+        as_of: lineage.as_of.0,
+        tasks: summary.tasks,
+        data: summary.data,
+        edges: lineage.edges.iter().map(Into::into).collect(),
+        dot: lineage.to_dot(),
+    }
+}

@@ -1,0 +1,186 @@
+//! The one map from causes to gRPC statuses. It has no wildcard arm: a new cause gets decided.
+
+use std::collections::HashMap;
+
+use tally_api::ERROR_DOMAIN;
+use tally_api::tonic_types::{ErrorDetails, StatusExt};
+use tally_api::v1::Refused;
+use tally_coordination::{Cause, Refusal};
+use tally_node::{AppendError, ProofError, RETRY_DELAY};
+use tally_protocol::{EnvelopeId, Malformed};
+use tally_store::{ReadError, TreeError};
+use tonic::{Code, Status};
+
+/// What went wrong, ready to be a status or an item of a stream.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    code: Code,
+    message: String,
+    rule: &'static str,
+    field: String,
+    object: String,
+    extra: Option<(&'static str, String)>,
+    retry: bool,
+}
+
+impl Answer {
+    fn new(code: Code, rule: &'static str, message: impl ToString) -> Self {
+        Self {
+            code,
+            message: message.to_string(),
+            rule,
+            field: String::new(),
+            object: String::new(),
+            extra: None,
+            retry: false,
+        }
+    }
+
+    fn field(self, field: impl ToString) -> Self {
+        Self { field: field.to_string(), ..self }
+    }
+
+    fn object(self, object: impl ToString) -> Self {
+        Self { object: object.to_string(), ..self }
+    }
+
+    fn extra(self, name: &'static str, value: impl ToString) -> Self {
+        Self { extra: Some((name, value.to_string())), ..self }
+    }
+
+    fn retry(self) -> Self {
+        Self { retry: true, ..self }
+    }
+}
+
+impl From<Answer> for Status {
+    fn from(answer: Answer) -> Self {
+        let named = [("field", answer.field), ("object", answer.object)];
+        let metadata: HashMap<String, String> = named
+            .into_iter()
+            .chain(answer.extra)
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        let mut details = ErrorDetails::with_error_info(answer.rule, ERROR_DOMAIN, metadata);
+        if answer.retry {
+            details.set_retry_info(Some(RETRY_DELAY));
+        }
+        Self::with_error_details(answer.code, answer.message, details)
+    }
+}
+
+impl From<Answer> for Refused {
+    fn from(answer: Answer) -> Self {
+        Self {
+            code: answer.code.into(),
+            message: answer.message,
+            rule: answer.rule.to_owned(),
+            field: answer.field,
+            object: answer.object,
+        }
+    }
+}
+
+impl From<AppendError> for Answer {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Malformed(malformed) => malformed.into(),
+            AppendError::BadSignature(bad) => {
+                Self::new(Code::PermissionDenied, "R13.signature", bad).field("signature")
+            }
+            AppendError::Refused(refusal) => (*refusal).into(),
+            AppendError::Busy => Self::new(Code::Unavailable, "busy", error).retry(),
+            AppendError::Stopped => Self::new(Code::Unavailable, "stopping", error).retry(),
+            AppendError::Unknown => Self::new(Code::Unknown, "commit", error).retry(),
+            AppendError::Proof(error) => error.into(),
+        }
+    }
+}
+
+impl From<Malformed> for Answer {
+    fn from(malformed: Malformed) -> Self {
+        Self::new(Code::InvalidArgument, "R13.malformed", &malformed).field(malformed.path)
+    }
+}
+
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Self {
+        let code = match refusal.rule.cause() {
+            Cause::Foreign => Code::InvalidArgument,
+            Cause::Signer => Code::PermissionDenied,
+            Cause::Equivocation => Code::AlreadyExists,
+            Cause::State => Code::FailedPrecondition,
+        };
+        let answer = Self::new(code, refusal.rule.code(), &refusal)
+            .field(refusal.field)
+            .object(refusal.object);
+        match refusal.position {
+            Some(position) => answer.extra("position", position),
+            None => answer,
+        }
+    }
+}
+
+impl From<ReadError> for Answer {
+    fn from(error: ReadError) -> Self {
+        let message = error.to_string();
+        match error {
+            ReadError::Beyond { size, .. } => {
+                Self::new(Code::OutOfRange, "beyond-head", message).extra("head", size)
+            }
+            ReadError::Damaged(_) => Self::new(Code::DataLoss, "damaged", message),
+            ReadError::File(_) => internal(&message),
+        }
+    }
+}
+
+impl From<ProofError> for Answer {
+    fn from(error: ProofError) -> Self {
+        let message = error.to_string();
+        match error {
+            ProofError::BeyondHead { head, .. } => {
+                Self::new(Code::OutOfRange, "beyond-head", message).extra("head", head)
+            }
+            ProofError::Order { .. } => {
+                Self::new(Code::InvalidArgument, "tree-sizes", message).field("old_size")
+            }
+            ProofError::EmptyOldTree => {
+                Self::new(Code::InvalidArgument, "tree-sizes", message).field("old_size")
+            }
+            ProofError::TooLarge => Self::new(Code::ResourceExhausted, "tree-sizes", message),
+            ProofError::Read(error) => error.into(),
+            ProofError::Tree(TreeError::Damaged(_)) => {
+                Self::new(Code::DataLoss, "damaged", message)
+            }
+            ProofError::Tree(
+                TreeError::File(_)
+                | TreeError::Log(_)
+                | TreeError::WrongRoot { .. }
+                | TreeError::Missing(_),
+            ) => internal(&message),
+        }
+    }
+}
+
+/// The text stays in the log.
+fn internal(message: &str) -> Answer {
+    tracing::error!(error = message, "internal error");
+    Answer::new(Code::Internal, "internal", "internal error; see the server's log")
+}
+
+/// A request that lacks something.
+pub(crate) fn invalid(field: &'static str, message: &'static str) -> Status {
+    Answer::new(Code::InvalidArgument, "request", format!("{field} {message}")).field(field).into()
+}
+
+/// Nothing with this id is in the ledger.
+pub(crate) fn absent(id: &EnvelopeId) -> Status {
+    let message = format!("envelope {id} is not in this ledger");
+    Answer::new(Code::NotFound, "absent", message).object(id).into()
+}
+
+/// The node is stopping.
+pub(crate) fn stopping() -> Status {
+    Answer::from(AppendError::Stopped).into()
+}

@@ -1,0 +1,69 @@
+//! Where each event of a segment begins: an array of big-endian `u64` byte offsets beside it.
+//!
+//! Can always be rebuilt from the segment, is never synced on the hot path, and is believed no
+//! further than to the frame it points at, which has checksum and position of its own.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{FileError, Step};
+use crate::files::open_or_create;
+
+const ENTRY_BYTES: usize = 8;
+
+/// Whether the file begins with exactly these offsets, and, if `whole`, holds nothing else.
+pub(crate) fn agrees(path: &Path, offsets: &[u64], whole: bool) -> Result<bool, FileError> {
+    let expected = encode(offsets);
+    match fs::read(path) {
+        Ok(found) if whole => Ok(found == expected),
+        Ok(found) => Ok(found.starts_with(&expected)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(FileError::at(Step::Read, path)(error)),
+    }
+}
+
+/// Writes the file anew.
+pub(crate) fn rewrite(path: &Path, offsets: &[u64]) -> Result<(), FileError> {
+    fs::write(path, encode(offsets)).map_err(FileError::at(Step::Write, path))
+}
+
+/// The entry of the segment's `nth` event.
+pub(crate) fn offset(file: &File, path: &Path, nth: u64) -> Result<u64, FileError> {
+    let mut entry = [0; ENTRY_BYTES];
+    file.read_exact_at(&mut entry, nth * ENTRY_BYTES as u64)
+        .map_err(FileError::at(Step::Read, path))?;
+    Ok(u64::from_be_bytes(entry))
+}
+
+/// The index of the segment that is being written.
+#[derive(Debug)]
+pub(crate) struct IndexWriter {
+    file: File,
+    path: PathBuf,
+    events: u64,
+}
+
+impl IndexWriter {
+    /// Continues an index that has so many entries.
+    pub(crate) fn open(path: PathBuf, events: u64) -> Result<Self, FileError> {
+        Ok(Self { file: open_or_create(&path)?, path, events })
+    }
+
+    pub(crate) fn append(&mut self, offsets: &[u64]) -> Result<(), FileError> {
+        self.file
+            .write_all_at(&encode(offsets), self.events * ENTRY_BYTES as u64)
+            .map_err(FileError::at(Step::Write, &self.path))?;
+        self.events += offsets.len() as u64;
+        Ok(())
+    }
+
+    pub(crate) fn events(&self) -> u64 {
+        self.events
+    }
+}
+
+fn encode(offsets: &[u64]) -> Vec<u8> {
+    offsets.iter().flat_map(|offset| offset.to_be_bytes()).collect()
+}

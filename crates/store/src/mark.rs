@@ -1,0 +1,222 @@
+//! The high-water mark: how many events were acknowledged at least, kept apart from the log.
+//!
+//! ```text
+//! slot = "TALLYMRK" ‖ sequence u64 ‖ size u64 ‖ chain hash [32] ‖ epoch u64 ‖ zeros [12] ‖ crc32
+//! ```
+//!
+//! Two slots of 80 bytes, written in turn: sequence n goes to slot n mod 2. A slot of zeros was
+//! never written. The mark is not synced for each group: it holds against a killed process, and
+//! after a power loss it may lag, which is harmless, because it only proves that *at least* so
+//! many events were acknowledged. It never says that there are no more.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use tally_protocol::ChainHash;
+use tally_tlog::TreeSize;
+
+use crate::error::{FileError, Step};
+use crate::files::{Layout, length, open_or_create};
+use crate::frame::{array, u32_at, u64_at};
+use crate::log::Epoch;
+
+const MAGIC: &[u8; 8] = b"TALLYMRK";
+const SLOT_BYTES: usize = 80;
+const CRC_AT: usize = SLOT_BYTES - 4;
+const FILE_BYTES: usize = 2 * SLOT_BYTES;
+
+/// What the mark claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// At least so many events were acknowledged.
+    pub size: TreeSize,
+    /// The chain hash after them.
+    pub chain: ChainHash,
+    /// The highest epoch that was opened.
+    pub epoch: Epoch,
+}
+
+/// The claim of the mark in a data directory; `None` when there is none or no slot is whole.
+///
+/// # Errors
+///
+/// [`FileError`] when the file is there and cannot be read.
+pub fn claim(dir: &Path) -> Result<Option<Mark>, FileError> {
+    Ok(MarkRead::from_file(&Layout::new(dir).mark())?.newest.map(|slot| slot.mark))
+}
+
+/// What was found in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MarkRead {
+    newest: Option<Slot>,
+    /// The file says everything that it ever said: a newer slot than `newest` was not lost.
+    pub(crate) whole: bool,
+    /// No file, an empty one, or nothing but zeros.
+    pub(crate) blank: bool,
+}
+
+impl MarkRead {
+    pub(crate) fn from_file(path: &Path) -> Result<Self, FileError> {
+        match std::fs::read(path) {
+            Ok(bytes) => Ok(Self::from_bytes(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::from_bytes(&[])),
+            Err(error) => Err(FileError::at(Step::Read, path)(error)),
+        }
+    }
+
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        self.newest.map(|slot| slot.mark)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Self {
+        let slots = [0, 1].map(|n| bytes.get(n * SLOT_BYTES..(n + 1) * SLOT_BYTES));
+        let slots = [0, 1].map(|n| slots[n].and_then(|slot| Slot::decode(slot, n as u64)));
+        let newest = slots.into_iter().flatten().max_by_key(|slot| slot.sequence);
+        let older = slots.into_iter().flatten().min_by_key(|slot| slot.sequence);
+        let whole = match (newest, older) {
+            // The first slot written has no older one beside it, but zeros.
+            (Some(only), Some(same)) if only == same => {
+                only.sequence == 1 && bytes[..SLOT_BYTES] == [0; SLOT_BYTES]
+            }
+            (Some(newest), Some(older)) => newest.sequence == older.sequence + 1,
+            _ => false,
+        };
+        let blank = bytes.iter().all(|&byte| byte == 0);
+        Self { newest, whole: whole && bytes.len() == FILE_BYTES, blank }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Slot {
+    sequence: u64,
+    mark: Mark,
+}
+
+impl Slot {
+    /// The slot of these bytes at place `n`, if it is whole.
+    fn decode(bytes: &[u8], n: u64) -> Option<Self> {
+        if &bytes[..8] != MAGIC || u32_at(bytes, CRC_AT) != crc32fast::hash(&bytes[..CRC_AT]) {
+            return None;
+        }
+        let sequence = u64_at(bytes, 8);
+        let mark = Mark {
+            size: TreeSize::new(u64_at(bytes, 16)),
+            chain: ChainHash(array(bytes, 24)),
+            epoch: Epoch::new(u64_at(bytes, 56)),
+        };
+        (sequence % 2 == n).then_some(Self { sequence, mark })
+    }
+
+    fn encode(&self) -> [u8; SLOT_BYTES] {
+        let mut bytes = [0; SLOT_BYTES];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..16].copy_from_slice(&self.sequence.to_be_bytes());
+        bytes[16..24].copy_from_slice(&self.mark.size.as_u64().to_be_bytes());
+        bytes[24..56].copy_from_slice(&self.mark.chain.0);
+        bytes[56..64].copy_from_slice(&self.mark.epoch.as_u64().to_be_bytes());
+        let crc = crc32fast::hash(&bytes[..CRC_AT]);
+        bytes[CRC_AT..].copy_from_slice(&crc.to_be_bytes());
+        bytes
+    }
+}
+
+/// The mark, open to be moved.
+#[derive(Debug)]
+pub(crate) struct MarkFile {
+    file: File,
+    path: PathBuf,
+    sequence: u64,
+}
+
+impl MarkFile {
+    /// Opens the mark behind what was read from it. A mark that was not whole is begun anew when
+    /// it is next moved: until then its bytes stay as they are.
+    pub(crate) fn open(path: &Path, read: &MarkRead) -> Result<Self, FileError> {
+        let file = open_or_create(path)?;
+        let sequence = match read.newest {
+            Some(slot) if read.whole => slot.sequence,
+            _ => 0,
+        };
+        Ok(Self { file, path: path.to_owned(), sequence })
+    }
+
+    /// Moves the mark; durable against a killed process, not against a power loss.
+    pub(crate) fn advance(&mut self, mark: Mark) -> Result<(), FileError> {
+        if self.sequence == 0 {
+            self.clear()?;
+        }
+        self.sequence += 1;
+        let slot = Slot { sequence: self.sequence, mark };
+        let at = (self.sequence % 2) * SLOT_BYTES as u64;
+        self.file.write_all_at(&slot.encode(), at).map_err(FileError::at(Step::Write, &self.path))
+    }
+
+    /// Makes the mark durable.
+    pub(crate) fn sync(&self) -> Result<(), FileError> {
+        self.file.sync_data().map_err(FileError::at(Step::Sync, &self.path))
+    }
+
+    fn clear(&self) -> Result<(), FileError> {
+        if length(&self.file, &self.path)? != FILE_BYTES as u64 {
+            self.file
+                .set_len(FILE_BYTES as u64)
+                .map_err(FileError::at(Step::Truncate, &self.path))?;
+        }
+        self.file.write_all_at(&[0; FILE_BYTES], 0).map_err(FileError::at(Step::Write, &self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(size: u64) -> Mark {
+        Mark { size: TreeSize::new(size), chain: ChainHash([size as u8; 32]), epoch: Epoch::new(3) }
+    }
+
+    fn written(sizes: std::ops::RangeInclusive<u64>) -> Vec<u8> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("mark");
+        let read = MarkRead::from_file(&path).expect("read");
+        assert!(read.blank && !read.whole);
+        let mut file = MarkFile::open(&path, &read).expect("open");
+        for size in sizes {
+            file.advance(mark(size)).expect("advance");
+            let read = MarkRead::from_file(&path).expect("read");
+            assert_eq!((read.mark(), read.whole), (Some(mark(size)), true), "size {size}");
+        }
+        std::fs::read(&path).expect("read")
+    }
+
+    #[test]
+    fn no_damaged_byte_passes_for_a_whole_mark() {
+        for last in 1..=3 {
+            let good = written(1..=last);
+            for at in 0..good.len() {
+                let mut bad = good.clone();
+                bad[at] ^= 1;
+                let read = MarkRead::from_bytes(&bad);
+                assert!(!read.whole && !read.blank, "byte {at}");
+                let newest = read.mark().map_or(0, |mark| mark.size.as_u64());
+                assert!(newest <= last, "byte {at}");
+            }
+            for length in 0..good.len() {
+                assert!(!MarkRead::from_bytes(&good[..length]).whole, "length {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mark_is_continued_after_reopening() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("mark");
+        for size in 1..6 {
+            let read = MarkRead::from_file(&path).expect("read");
+            let mut file = MarkFile::open(&path, &read).expect("open");
+            file.advance(mark(size)).expect("advance");
+            assert_eq!(claim(dir.path()).expect("read"), Some(mark(size)));
+        }
+    }
+}

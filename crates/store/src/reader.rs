@@ -1,0 +1,263 @@
+//! Reads events back, each with its checksum and its position compared again.
+//!
+//! Sees what the writer of the same process has published, or what was there when it was opened
+//! read-only. Does not link events to each other again: opening did.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use bytes::Bytes;
+use tally_protocol::{Event, Position};
+use tally_tlog::Origin;
+
+use crate::error::{Cause, FileError, OpenError, ReadError};
+use crate::files::{Layout, SegmentName, open_to_read};
+use crate::frame::FrameKind;
+use crate::index;
+use crate::log::{LogReader, Progress, ReadLimit, Tip};
+use crate::recover::{self, Recovery};
+use crate::scan::{Fault, Frames};
+
+/// Segments that are kept open to read. The least recently read one is closed for another.
+const MAX_OPEN_SEGMENTS: usize = 64;
+
+/// Bytes read at once for a run of events.
+const READ_CHUNK_BYTES: usize = 256 * 1024;
+
+/// Bytes read at once for one event: most events fit.
+const EVENT_CHUNK_BYTES: usize = 1024;
+
+/// Reads a segment log. Cloning shares the open files.
+#[derive(Debug, Clone)]
+pub struct SegmentReader {
+    shared: Arc<Shared>,
+}
+
+impl SegmentReader {
+    /// Opens the log in `dir` to read, without a lock and without changing anything on disk; a
+    /// writer may be at work in another process.
+    ///
+    /// What is seen is the log up to the last whole commit at this moment, which the writer may
+    /// not have acknowledged yet. The report says how many bytes follow it.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]: no log, damaged, or the disk failed.
+    pub fn open_read_only(
+        dir: &Path,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(Self, Recovery), OpenError> {
+        recover::open_read_only(dir, progress)
+    }
+
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// The frames from that event's on, to the last commit of its segment.
+    fn frames(&self, at: Position, chunk_bytes: usize) -> Result<Frames, ReadError> {
+        let place = self.shared.place(at)?;
+        let files = self.shared.open(&place)?;
+        let nth = at.0 - place.name.first().0;
+        let offset = match (&place.index, &files.index) {
+            (Index::Memory(offsets), _) => offsets[usize::try_from(nth).expect("in memory")],
+            (Index::File, Some(file)) => {
+                index::offset(file, &self.shared.layout.index(place.name), nth)?
+            }
+            (Index::File, None) => unreachable!("opened with its index"),
+        };
+        let path = self.shared.layout.segment(place.name);
+        Ok(Frames::new(Arc::clone(&files.segment), path, offset..place.end, chunk_bytes))
+    }
+
+    /// Takes events from one segment's frames while `room` says so, at least one.
+    fn take(
+        &self,
+        from: Position,
+        chunk_bytes: usize,
+        mut room: impl FnMut(&Event) -> bool,
+    ) -> Result<(Vec<Event>, bool), ReadError> {
+        let mut frames = self.frames(from, chunk_bytes)?;
+        let mut events = Vec::new();
+        let mut at = from;
+        loop {
+            let offset = frames.offset;
+            let located = |fault: Fault| fault.at(self.shared.segment_of(at), offset, at);
+            match frames.next().map_err(located)? {
+                Some((FrameKind::Event, body)) => {
+                    let event = checked(body, at).map_err(|cause| located(cause.into()))?;
+                    if !room(&event) {
+                        return Ok((events, false));
+                    }
+                    events.push(event);
+                    at = at.next();
+                }
+                Some((FrameKind::Commit, _)) if !events.is_empty() => {}
+                Some(_) => return Err(located(Cause::EventExpected.into())),
+                None if events.is_empty() => return Err(located(Cause::EventExpected.into())),
+                None => return Ok((events, true)),
+            }
+        }
+    }
+}
+
+impl LogReader for SegmentReader {
+    fn origin(&self) -> &Origin {
+        &self.shared.origin
+    }
+
+    fn tip(&self) -> Tip {
+        self.shared.state(|state| state.tip)
+    }
+
+    fn checkpoint(&self) -> Bytes {
+        self.shared.state(|state| state.checkpoint.clone())
+    }
+
+    fn event(&self, at: Position) -> Result<Event, ReadError> {
+        let mut wanted = 1;
+        let one = |_: &Event| std::mem::replace(&mut wanted, 0) == 1;
+        let (events, _) = self.take(at, EVENT_CHUNK_BYTES, one)?;
+        Ok(events.into_iter().next().expect("at least one"))
+    }
+
+    fn read(&self, from: Position, limit: ReadLimit) -> Result<Vec<Event>, ReadError> {
+        let size = self.tip().size;
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        let mut at = from;
+        let chunk = limit.bytes.clamp(EVENT_CHUNK_BYTES, READ_CHUNK_BYTES);
+        while size.contains(at.leaf()) {
+            let before = found.len();
+            let mut count = before;
+            let (events, more) = self.take(at, chunk, |event| {
+                bytes += event.bytes().len();
+                count += 1;
+                count == 1 || (count <= limit.events && bytes <= limit.bytes)
+            })?;
+            at = Position(at.0 + events.len() as u64);
+            found.extend(events);
+            if !more {
+                break;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The event of this frame, if it stands at that position.
+fn checked(body: Bytes, at: Position) -> Result<Event, Cause> {
+    let event = Event::decode(body).map_err(Cause::Event)?;
+    match event.position() {
+        found if found == at => Ok(event),
+        found => Err(Cause::EventPosition { found }),
+    }
+}
+
+/// Where the events of a segment begin.
+#[derive(Debug, Clone)]
+pub(crate) enum Index {
+    /// The file beside it says so.
+    File,
+    /// That file does not, and may not be written.
+    Memory(Arc<[u64]>),
+}
+
+/// A segment, as far as it is committed.
+#[derive(Debug, Clone)]
+pub(crate) struct SegmentInfo {
+    pub(crate) name: SegmentName,
+    /// Where its last commit ends.
+    pub(crate) end: u64,
+    pub(crate) index: Index,
+}
+
+/// What changes with each group.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) tip: Tip,
+    pub(crate) checkpoint: Bytes,
+    /// In order, at least one.
+    pub(crate) segments: Vec<SegmentInfo>,
+}
+
+/// What a writer and its readers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    layout: Layout,
+    origin: Origin,
+    state: RwLock<State>,
+    open: Mutex<VecDeque<(SegmentName, Arc<OpenSegment>)>>,
+}
+
+#[derive(Debug)]
+struct OpenSegment {
+    segment: Arc<File>,
+    index: Option<File>,
+}
+
+impl Shared {
+    pub(crate) fn new(layout: Layout, origin: Origin, state: State) -> Self {
+        let (state, open) = (RwLock::new(state), Mutex::default());
+        Self { layout, origin, state, open }
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    pub(crate) fn state<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        // Changes of the state cannot panic half-way: a poisoned lock holds a whole state.
+        look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn publish(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn place(&self, position: Position) -> Result<SegmentInfo, ReadError> {
+        self.state(|state| {
+            let size = state.tip.size;
+            if !size.contains(position.leaf()) {
+                return Err(ReadError::Beyond { position, size });
+            }
+            Ok(state.segment_of(position).clone())
+        })
+    }
+
+    fn segment_of(&self, position: Position) -> SegmentName {
+        self.state(|state| state.segment_of(position).name)
+    }
+
+    fn open(&self, place: &SegmentInfo) -> Result<Arc<OpenSegment>, FileError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = open.iter().position(|(name, _)| *name == place.name);
+        let (_, files) = match known.and_then(|known| open.remove(known)) {
+            Some(entry) => entry,
+            None => (place.name, Arc::new(self.open_files(place)?)),
+        };
+        if open.len() == MAX_OPEN_SEGMENTS {
+            open.pop_front();
+        }
+        open.push_back((place.name, Arc::clone(&files)));
+        Ok(files)
+    }
+
+    fn open_files(&self, place: &SegmentInfo) -> Result<OpenSegment, FileError> {
+        let index = match place.index {
+            Index::File => Some(open_to_read(&self.layout.index(place.name))?),
+            Index::Memory(_) => None,
+        };
+        let segment = Arc::new(open_to_read(&self.layout.segment(place.name))?);
+        Ok(OpenSegment { segment, index })
+    }
+}
+
+impl State {
+    fn segment_of(&self, position: Position) -> &SegmentInfo {
+        let after = self.segments.partition_point(|segment| segment.name.first() <= position);
+        &self.segments[after.checked_sub(1).expect("the first segment begins at 0")]
+    }
+}

@@ -1,0 +1,415 @@
+//! The Merkle tree's complete nodes on disk: one append-only array of 32-byte hashes a level.
+//!
+//! ```text
+//! 00, 01, 02 … = node 0 ‖ node 1 ‖ …   of that level
+//! synced       = size u64 ‖ crc32      so many leaves' nodes are durable
+//! ```
+//!
+//! All of it can be rebuilt from the log, and opening does so for what is not known to be durable.
+//! Opening compares the root, which the right edge gives; it does not hash every node again:
+//! [`TreeReader::verify`] does. Does not make proofs.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tally_protocol::Position;
+use tally_tlog::{Frontier, Hash, HashReader, NodeId, TreeSize, node_hash};
+use thiserror::Error;
+
+use crate::error::{FileError, ReadError, Step};
+use crate::files::{create_dir, length, open_or_create, open_to_read, sync_dir};
+use crate::frame::{array, u32_at, u64_at};
+use crate::log::{LogReader, Progress, ReadLimit, Tip};
+
+/// The nodes of so many leaves are made durable at once.
+pub const SYNC_LEAVES: u64 = 65_536;
+
+/// Nodes that [`TreeReader::verify`] reads at once.
+const VERIFY_NODES: u64 = 8_192;
+
+/// What a rebuild reads from the log at once.
+const REBUILD_LIMIT: ReadLimit = ReadLimit { events: 4_096, bytes: 1024 * 1024 };
+
+/// Levels that a tree can have.
+const MAX_LEVELS: usize = 64;
+
+const HASH_BYTES: u64 = Hash::LEN as u64;
+const SYNCED_FILE: &str = "synced";
+const SYNCED_BYTES: usize = 8 + 4;
+
+/// Why the tree's nodes cannot be used.
+#[derive(Debug, Error)]
+pub enum TreeError {
+    /// The operating system refused.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The log could not be read for a rebuild.
+    #[error("the tree cannot be rebuilt from the log")]
+    Log(#[from] ReadError),
+    /// The log's events do not have the root that its last commit says.
+    #[error(
+        "the {size} events of the log have the root {found}, its last commit says {expected}; do \
+         not serve this log, compare it with a mirror"
+    )]
+    WrongRoot {
+        /// The log's size.
+        size: TreeSize,
+        /// What the commit says.
+        expected: Hash,
+        /// What the events give.
+        found: Hash,
+    },
+    /// A node that was never stored.
+    #[error("{0} is not stored; open the tree again to rebuild it")]
+    Missing(NodeId),
+    /// A stored node is not the hash of its children, or the right edge not that of the root.
+    #[error("{0} or a node below it is damaged; remove the tree's directory to rebuild it")]
+    Damaged(NodeId),
+}
+
+/// What opening the tree did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TreeReport {
+    /// The nodes of so many leaves were kept.
+    pub kept: TreeSize,
+    /// The nodes of so many leaves were made again from the log.
+    pub rebuilt: u64,
+}
+
+/// The stored nodes, to append to.
+#[derive(Debug)]
+pub struct TreeFiles {
+    dir: PathBuf,
+    levels: Arc<Levels>,
+    /// How many nodes each level has.
+    counts: Vec<u64>,
+    synced: TreeSize,
+}
+
+impl TreeFiles {
+    /// Opens the nodes in `dir` for a log at `tip`, and rebuilds from `log` what is missing,
+    /// damaged, not known to be durable, or ahead of the log.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError`]: the disk or the log failed, or the events do not have the commit's root.
+    pub fn open(
+        dir: &Path,
+        tip: &Tip,
+        log: &dyn LogReader,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(Self, Frontier, TreeReport), TreeError> {
+        create_dir(dir)?;
+        let base = durable_size(dir)?;
+        let kept = base.min(tip.size);
+        if let Some((tree, frontier)) = Self::open_from(dir, kept, base, tip, log, progress)? {
+            let rebuilt = tip.size.as_u64() - kept.as_u64();
+            return Ok((tree, frontier, TreeReport { kept, rebuilt }));
+        }
+        let kept = TreeSize::ZERO;
+        let (tree, frontier) = Self::open_from(dir, kept, base, tip, log, progress)?
+            .expect("a tree built from nothing is whole");
+        Ok((tree, frontier, TreeReport { kept, rebuilt: tip.size.as_u64() }))
+    }
+
+    /// Stores nodes as [`Frontier::append`] gives them. Readers see them when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`]: open the tree again.
+    ///
+    /// # Panics
+    ///
+    /// When a node is not the next of its level.
+    pub fn append(&mut self, nodes: &[(NodeId, Hash)]) -> Result<(), FileError> {
+        let mut runs: Vec<Vec<u8>> = Vec::new();
+        for (id, hash) in nodes {
+            let level = usize::from(id.level);
+            assert!(level < MAX_LEVELS, "a tree has at most {MAX_LEVELS} levels");
+            runs.resize(runs.len().max(level + 1), Vec::new());
+            self.counts.resize(self.counts.len().max(level + 1), 0);
+            let pending = runs[level].len() as u64 / HASH_BYTES;
+            assert_eq!(id.index, self.counts[level] + pending, "nodes complete in order");
+            runs[level].extend_from_slice(hash.as_bytes());
+        }
+        for (level, run) in runs.iter().enumerate().filter(|(_, run)| !run.is_empty()) {
+            let (file, path) = self.levels.get_or_create(level)?;
+            file.write_all_at(run, self.counts[level] * HASH_BYTES)
+                .map_err(FileError::at(Step::Write, &path))?;
+            self.counts[level] += run.len() as u64 / HASH_BYTES;
+        }
+        let size = self.size();
+        if size.as_u64() - self.synced.as_u64() >= SYNC_LEAVES { self.sync() } else { Ok(()) }
+    }
+
+    /// How many leaves are stored.
+    pub fn size(&self) -> TreeSize {
+        TreeSize::new(self.counts.first().copied().unwrap_or(0))
+    }
+
+    /// A reader of these nodes, and of those to come.
+    pub fn reader(&self) -> TreeReader {
+        TreeReader { levels: Arc::clone(&self.levels) }
+    }
+
+    /// Makes everything stored so far durable, so that the next opening need not rebuild it.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`]: open the tree again.
+    pub fn sync(&mut self) -> Result<(), FileError> {
+        for level in 0..self.counts.len() {
+            let (file, path) = self.levels.get_or_create(level)?;
+            file.sync_data().map_err(FileError::at(Step::Sync, &path))?;
+        }
+        sync_dir(&self.dir)?;
+        let size = self.size();
+        write_synced(&self.dir, size)?;
+        self.synced = size;
+        Ok(())
+    }
+
+    /// Continues from the nodes of `kept` leaves; `None` when those nodes are not all right.
+    fn open_from(
+        dir: &Path,
+        kept: TreeSize,
+        durable: TreeSize,
+        tip: &Tip,
+        log: &dyn LogReader,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Option<(Self, Frontier)>, TreeError> {
+        if durable > kept {
+            // IMPORTANT: before anything is shortened, or a crash would leave a false claim.
+            write_synced(dir, kept)?;
+        }
+        let Some(levels) = Levels::open_at(dir, kept)? else { return Ok(None) };
+        let levels = Arc::new(levels);
+        let counts = node_counts(kept).collect();
+        let mut tree = Self { dir: dir.to_owned(), levels, counts, synced: kept };
+        let mut frontier = Frontier::from_nodes(kept, &tree.reader())?;
+        tree.extend(&mut frontier, tip, log, progress)?;
+        match frontier.root() {
+            root if root == tip.root => {}
+            _ if kept > TreeSize::ZERO => return Ok(None),
+            found => {
+                return Err(TreeError::WrongRoot { size: tip.size, expected: tip.root, found });
+            }
+        }
+        if tree.size() > kept {
+            tree.sync()?;
+        }
+        Ok(Some((tree, frontier)))
+    }
+
+    fn extend(
+        &mut self,
+        frontier: &mut Frontier,
+        tip: &Tip,
+        log: &dyn LogReader,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), TreeError> {
+        let mut nodes = Vec::new();
+        let mut bytes_done = 0;
+        while frontier.size() < tip.size {
+            let mut at = Position::at_tip(frontier.size());
+            nodes.clear();
+            for event in log.read(at, REBUILD_LIMIT)? {
+                if at.0 < tip.size.as_u64() {
+                    frontier.append(event.leaf(), |id, hash| nodes.push((id, hash)));
+                    at = at.next();
+                    bytes_done += event.bytes().len() as u64;
+                }
+            }
+            self.append(&nodes)?;
+            progress(estimate(bytes_done, at.0, self.synced.as_u64(), tip.size.as_u64()));
+        }
+        Ok(())
+    }
+}
+
+/// Reads stored nodes. Cloning shares the open files.
+#[derive(Debug, Clone)]
+pub struct TreeReader {
+    levels: Arc<Levels>,
+}
+
+impl TreeReader {
+    /// Opens the nodes in `dir` as they are, changing nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`].
+    pub fn open_read_only(dir: &Path) -> Result<Self, FileError> {
+        let mut files = Vec::new();
+        while files.len() < MAX_LEVELS {
+            let path = level_path(dir, files.len());
+            if !path.exists() {
+                break;
+            }
+            files.push(Arc::new(open_to_read(&path)?));
+        }
+        let levels = Levels { dir: dir.to_owned(), files: RwLock::new(files) };
+        Ok(Self { levels: Arc::new(levels) })
+    }
+
+    /// Hashes every node of the tree of `size` leaves again, up to its root.
+    ///
+    /// Does not compare leaves with events, and need not: `root` stands for all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::Damaged`], [`TreeError::Missing`], [`TreeError::File`].
+    pub fn verify(&self, size: TreeSize, root: Hash) -> Result<(), TreeError> {
+        for (level, count) in (0..).zip(node_counts(size)).skip(1) {
+            for first in (0..count).step_by(VERIFY_NODES as usize) {
+                self.verify_nodes(level, first..count.min(first + VERIFY_NODES))?;
+            }
+        }
+        match Frontier::from_nodes(size, self)?.root() {
+            found if found == root => Ok(()),
+            _ => {
+                let edge = Frontier::node_ids(size).first().copied();
+                Err(TreeError::Damaged(edge.unwrap_or(NodeId { level: 0, index: 0 })))
+            }
+        }
+    }
+
+    fn verify_nodes(&self, level: u8, range: std::ops::Range<u64>) -> Result<(), TreeError> {
+        let ids = |level, range: std::ops::Range<u64>| -> Vec<NodeId> {
+            range.map(|index| NodeId { level, index }).collect()
+        };
+        let children = self.read(&ids(level - 1, 2 * range.start..2 * range.end))?;
+        let nodes = ids(level, range);
+        for ((id, hash), pair) in nodes.iter().zip(self.read(&nodes)?).zip(children.chunks(2)) {
+            if node_hash(&pair[0], &pair[1]) != hash {
+                return Err(TreeError::Damaged(*id));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl HashReader for TreeReader {
+    type Error = TreeError;
+
+    /// Neighbours are read together: the nodes of a tile in one call.
+    fn read(&self, ids: &[NodeId]) -> Result<Vec<Hash>, TreeError> {
+        let follows = |a: &NodeId, b: &NodeId| a.level == b.level && a.index + 1 == b.index;
+        let mut hashes = Vec::with_capacity(ids.len());
+        for run in ids.chunk_by(follows) {
+            self.levels.read_run(run, &mut hashes)?;
+        }
+        Ok(hashes)
+    }
+}
+
+/// The files, widest level last.
+#[derive(Debug)]
+struct Levels {
+    dir: PathBuf,
+    files: RwLock<Vec<Arc<File>>>,
+}
+
+impl Levels {
+    /// Opens the nodes of `size` leaves and drops what is behind them; `None` when a level does
+    /// not have so many.
+    fn open_at(dir: &Path, size: TreeSize) -> Result<Option<Self>, FileError> {
+        let mut files = Vec::new();
+        for (level, count) in (0..MAX_LEVELS).zip(node_counts(size).chain(std::iter::repeat(0))) {
+            let path = level_path(dir, level);
+            if count == 0 && !path.exists() {
+                break;
+            }
+            let file = open_or_create(&path)?;
+            let wanted = count * HASH_BYTES;
+            match length(&file, &path)? {
+                found if found < wanted => return Ok(None),
+                found if found > wanted => {
+                    file.set_len(wanted).map_err(FileError::at(Step::Truncate, &path))?;
+                }
+                _ => {}
+            }
+            files.push(Arc::new(file));
+        }
+        Ok(Some(Self { dir: dir.to_owned(), files: RwLock::new(files) }))
+    }
+
+    fn get(&self, level: usize) -> Option<Arc<File>> {
+        self.files.read().unwrap_or_else(PoisonError::into_inner).get(level).cloned()
+    }
+
+    fn get_or_create(&self, level: usize) -> Result<(Arc<File>, PathBuf), FileError> {
+        let path = level_path(&self.dir, level);
+        if let Some(file) = self.get(level) {
+            return Ok((file, path));
+        }
+        let file = Arc::new(open_or_create(&path)?);
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(files.len(), level, "levels are made from the leaves up");
+        files.push(Arc::clone(&file));
+        Ok((file, path))
+    }
+
+    /// Reads nodes that stand side by side.
+    fn read_run(&self, run: &[NodeId], hashes: &mut Vec<Hash>) -> Result<(), TreeError> {
+        let first = run[0];
+        let level = usize::from(first.level);
+        let file = self.get(level).ok_or(TreeError::Missing(first))?;
+        let mut bytes = vec![0; run.len() * Hash::LEN];
+        let at = first.index.checked_mul(HASH_BYTES).ok_or(TreeError::Missing(first))?;
+        match file.read_exact_at(&mut bytes, at) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(TreeError::Missing(run[run.len() - 1]));
+            }
+            Err(error) => {
+                return Err(FileError::at(Step::Read, &level_path(&self.dir, level))(error).into());
+            }
+        }
+        hashes.extend(bytes.chunks_exact(Hash::LEN).map(|hash| Hash::new(array(hash, 0))));
+        Ok(())
+    }
+}
+
+fn level_path(dir: &Path, level: usize) -> PathBuf {
+    dir.join(format!("{level:02}"))
+}
+
+/// How many complete nodes each level has in a tree of `size` leaves, from the leaves up.
+fn node_counts(size: TreeSize) -> impl Iterator<Item = u64> {
+    (0..MAX_LEVELS).map(move |level| size.as_u64() >> level).take_while(|&count| count > 0)
+}
+
+/// How many leaves' nodes are known to be durable: 0 when that cannot be read.
+fn durable_size(dir: &Path) -> Result<TreeSize, FileError> {
+    let path = dir.join(SYNCED_FILE);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(TreeSize::ZERO),
+        Err(error) => return Err(FileError::at(Step::Read, &path)(error)),
+    };
+    let whole = bytes.len() == SYNCED_BYTES && u32_at(&bytes, 8) == crc32fast::hash(&bytes[..8]);
+    Ok(if whole { TreeSize::new(u64_at(&bytes, 0)) } else { TreeSize::ZERO })
+}
+
+fn write_synced(dir: &Path, size: TreeSize) -> Result<(), FileError> {
+    let path = dir.join(SYNCED_FILE);
+    let size = size.as_u64().to_be_bytes();
+    let record = [&size[..], &crc32fast::hash(&size).to_be_bytes()].concat();
+    let file = open_or_create(&path)?;
+    file.write_all_at(&record, 0).map_err(FileError::at(Step::Write, &path))?;
+    file.set_len(SYNCED_BYTES as u64).map_err(FileError::at(Step::Truncate, &path))?;
+    file.sync_all().map_err(FileError::at(Step::Sync, &path))
+}
+
+/// Guesses all bytes from those of the leaves done so far.
+fn estimate(bytes_done: u64, at: u64, from: u64, size: u64) -> Progress {
+    let done = u128::from(at.saturating_sub(from)).max(1);
+    let all = u128::from(size.saturating_sub(from));
+    let total = u128::from(bytes_done) * all / done;
+    let bytes_total = u64::try_from(total).unwrap_or(u64::MAX).max(bytes_done);
+    Progress { bytes_done, bytes_total }
+}

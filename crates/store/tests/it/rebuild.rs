@@ -1,0 +1,260 @@
+//! Tree and rows: wiped, damaged or ahead, they come back the same.
+
+use std::fs;
+use std::path::Path;
+
+use tally_protocol::{AgentKey, AuthorSequence, EnvelopeId, Position};
+use tally_store::{
+    LogReader, Row, Rows, RowsState, SegmentReader, Tip, TreeError, TreeFiles, TreeReader,
+};
+use tally_tlog::{Frontier, HashReader, NodeId, TreeSize, inclusion_proof, verify_inclusion};
+
+use crate::ledger::{Maker, Saved, contents, fill, open};
+
+fn open_log(dir: &Path) -> SegmentReader {
+    SegmentReader::open_read_only(dir, &mut |_| {}).expect("open").0
+}
+
+/// Opens the tree, and proves every leaf from it.
+fn check_tree(dir: &Path, log: &SegmentReader) -> (u64, u64) {
+    let tip = log.tip();
+    let (tree, frontier, report) =
+        TreeFiles::open(&dir.join("tree"), &tip, log, &mut |_| {}).expect("open");
+    assert_eq!((frontier.root(), tree.size()), (tip.root, tip.size));
+    let reader = tree.reader();
+    reader.verify(tip.size, tip.root).expect("whole");
+    for event in contents(log).events {
+        let index = event.position().leaf();
+        let proof = inclusion_proof(&reader, index, tip.size).expect("proof");
+        verify_inclusion(event.leaf(), index, tip.size, &proof, tip.root).expect("included");
+    }
+    (report.kept.as_u64(), report.rebuilt)
+}
+
+#[test]
+fn a_wiped_or_short_tree_is_rebuilt_to_the_same_bytes() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let dir = temp.path().join("data");
+    fill(&dir, &[5, 6, 2]);
+    let log = open_log(&dir);
+    assert_eq!(check_tree(&dir, &log), (0, 13));
+    let saved = Saved::take(&dir.join("tree"));
+    assert_eq!(check_tree(&dir, &log), (13, 0), "kept");
+    fs::remove_dir_all(dir.join("tree")).expect("remove");
+    check_tree(&dir, &log);
+    assert_eq!(Saved::take(&dir.join("tree")).files(), saved.files());
+    for (path, bytes) in saved.files() {
+        for length in 0..bytes.len() {
+            fs::write(path, &bytes[..length]).expect("write");
+            assert_eq!(check_tree(&dir, &log), (0, 13), "{} {length}", path.display());
+            assert_eq!(Saved::take(&dir.join("tree")).files(), saved.files());
+        }
+        fs::remove_file(path).expect("remove");
+        check_tree(&dir, &log);
+        assert_eq!(Saved::take(&dir.join("tree")).files(), saved.files());
+    }
+}
+
+#[test]
+fn every_flipped_byte_of_the_tree_is_rebuilt_or_found() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let dir = temp.path().join("data");
+    let tree_dir = dir.join("tree");
+    fill(&dir, &[5, 6, 2]);
+    let log = open_log(&dir);
+    let tip = log.tip();
+    check_tree(&dir, &log);
+    let saved = Saved::take(&tree_dir);
+    let (mut rebuilt, mut found) = (0, 0);
+    for (path, bytes) in saved.files() {
+        for at in 0..bytes.len() {
+            saved.put_back();
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            fs::write(path, bad).expect("write");
+            let (tree, frontier, report) =
+                TreeFiles::open(&tree_dir, &tip, &log, &mut |_| {}).expect("open");
+            assert_eq!(frontier.root(), tip.root);
+            match tree.reader().verify(tip.size, tip.root) {
+                Ok(()) => {
+                    assert!(report.rebuilt > 0, "{} byte {at}", path.display());
+                    assert_eq!(Saved::take(&tree_dir).files(), saved.files());
+                    rebuilt += 1;
+                }
+                Err(TreeError::Damaged(_)) => found += 1,
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+    assert!(rebuilt > 0 && found > 0);
+}
+
+#[test]
+fn a_tree_ahead_of_the_log_is_cut() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let (dir, longer) = (temp.path().join("data"), temp.path().join("longer"));
+    fill(&dir, &[5, 6]);
+    fill(&longer, &[5, 6, 9]);
+    let log = open_log(&dir);
+    check_tree(&dir, &log);
+    let expected = Saved::take(&dir.join("tree"));
+    check_tree(&longer, &open_log(&longer));
+    for (path, bytes) in Saved::take(&longer.join("tree")).files() {
+        fs::write(dir.join("tree").join(path.file_name().expect("a name")), bytes).expect("write");
+    }
+    assert_eq!(check_tree(&dir, &log), (11, 0), "all that the log has is kept");
+    let mut found = Saved::take(&dir.join("tree")).files().to_vec();
+    found.retain(|(_, bytes)| !bytes.is_empty());
+    assert_eq!(found, expected.files());
+}
+
+#[test]
+fn a_tree_of_another_log_is_rebuilt() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let (dir, other) = (temp.path().join("data"), temp.path().join("other"));
+    fill(&dir, &[5, 6]);
+    let mut frontier = Frontier::new();
+    let mut nodes = Vec::new();
+    for i in 0u8..11 {
+        frontier.append(tally_tlog::leaf_hash(&[i]), |id, hash| nodes.push((id, hash)));
+    }
+    fill(&other, &[]);
+    let empty = open_log(&other);
+    let tree_dir = dir.join("tree");
+    let (mut tree, _, _) =
+        TreeFiles::open(&tree_dir, &empty.tip(), &empty, &mut |_| {}).expect("open");
+    tree.append(&nodes).expect("append");
+    tree.sync().expect("sync");
+    drop(tree);
+    assert_eq!(check_tree(&dir, &open_log(&dir)), (0, 11));
+}
+
+#[test]
+fn nodes_are_seen_at_once_and_by_a_reader_of_its_own() {
+    let temp = tempfile::tempdir().expect("a directory");
+    fill(temp.path(), &[]);
+    let log = open_log(temp.path());
+    let dir = temp.path().join("tree");
+    let (mut tree, mut frontier, _) =
+        TreeFiles::open(&dir, &log.tip(), &log, &mut |_| {}).expect("open");
+    let reader = tree.reader();
+    for event in Maker::new().group(9).events {
+        let mut nodes = Vec::new();
+        frontier.append(event.leaf(), |id, hash| nodes.push((id, hash)));
+        tree.append(&nodes).expect("append");
+        let again = Frontier::from_nodes(frontier.size(), &reader).expect("read");
+        assert_eq!(again, frontier);
+        let own = TreeReader::open_read_only(&dir).expect("open");
+        own.verify(frontier.size(), frontier.root()).expect("whole");
+    }
+    let error = reader.read(&[NodeId { level: 0, index: 9 }]).expect_err("not there");
+    assert!(matches!(error, TreeError::Missing(_)), "{error}");
+}
+
+#[test]
+fn events_without_the_commit_s_root_are_refused() {
+    let temp = tempfile::tempdir().expect("a directory");
+    fill(temp.path(), &[3]);
+    let log = open_log(temp.path());
+    let tip = Tip { root: tally_tlog::empty_root(), ..log.tip() };
+    let error = TreeFiles::open(&temp.path().join("tree"), &tip, &log, &mut |_| {});
+    assert!(matches!(error, Err(TreeError::WrongRoot { .. })));
+}
+
+fn rows_of(count: u64) -> Vec<Row> {
+    let author = AgentKey::from_seed(&[1; 32]).agent();
+    let row = |n: u64| {
+        let mut envelope = [0; 32];
+        envelope[..8].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+        let (sequence, position) = (AuthorSequence(n), Position(n));
+        Row { envelope: EnvelopeId(envelope), author, sequence, position }
+    };
+    (0..count).map(row).collect()
+}
+
+fn check_rows(rows: &Rows, expected: &[Row]) {
+    assert_eq!(rows.cursor().0, expected.len() as u64);
+    for row in expected {
+        assert_eq!(rows.envelope(&row.envelope).expect("read"), Some(row.position));
+        let by_author = rows.author(&row.author, row.sequence).expect("read");
+        assert_eq!(by_author, Some(row.position));
+    }
+    assert_eq!(rows.envelope(&EnvelopeId([9; 32])).expect("read"), None);
+}
+
+#[test]
+fn rows_are_kept_and_looked_up() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let dir = temp.path().join("rows");
+    let all = rows_of(50);
+    let (rows, state) = Rows::open(&dir, TreeSize::ZERO).expect("open");
+    assert_eq!(state, RowsState::New);
+    rows.index(&all[..30]).expect("index");
+    check_rows(&rows, &all[..30]);
+    rows.index(&all[30..]).expect("index");
+    drop(rows);
+    let (rows, state) = Rows::open(&dir, TreeSize::new(50)).expect("open");
+    assert_eq!(state, RowsState::Kept);
+    check_rows(&rows, &all);
+}
+
+#[test]
+fn rows_ahead_of_the_log_are_wiped() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let dir = temp.path().join("rows");
+    let all = rows_of(5);
+    Rows::open(&dir, TreeSize::new(5)).expect("open").0.index(&all).expect("index");
+    let (rows, state) = Rows::open(&dir, TreeSize::new(4)).expect("open");
+    assert_eq!(state, RowsState::WipedAhead { cursor: Position(5) });
+    check_rows(&rows, &[]);
+    rows.index(&all[..4]).expect("index");
+    check_rows(&rows, &all[..4]);
+}
+
+/// Flips bytes all over every file: after feeding from the cursor on, the rows are the same.
+#[test]
+fn damaged_rows_are_rebuilt_to_the_same() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let dir = temp.path().join("rows");
+    let all = rows_of(40);
+    let (rows, _) = Rows::open(&dir, TreeSize::ZERO).expect("open");
+    for chunk in all.chunks(8) {
+        rows.index(chunk).expect("index");
+    }
+    drop(rows);
+    let saved = Saved::take(&dir);
+    let mut wiped = 0;
+    for (path, bytes) in saved.files() {
+        // Journals are preallocated: most of their bytes are zeros that nobody reads.
+        let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        for at in (0..used).step_by(used.div_ceil(3).max(1)) {
+            saved.put_back();
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            fs::write(path, bad).expect("write");
+            let (rows, state) = Rows::open(&dir, TreeSize::new(40)).expect("open");
+            wiped += u32::from(state != RowsState::Kept);
+            rows.index(&all[rows.cursor().0 as usize..]).expect("index");
+            check_rows(&rows, &all);
+        }
+    }
+    assert!(wiped > 0);
+}
+
+#[test]
+#[should_panic(expected = "rows follow the cursor")]
+fn a_gap_in_the_rows_is_a_defect() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let (rows, _) = Rows::open(&temp.path().join("rows"), TreeSize::ZERO).expect("open");
+    let _unreached = rows.index(&rows_of(2)[1..]);
+}
+
+#[test]
+fn the_log_opens_whatever_became_of_tree_and_rows() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let whole = fill(temp.path(), &[3]);
+    fs::write(temp.path().join("tree"), b"not a directory").expect("write");
+    fs::write(temp.path().join("rows"), b"not a directory").expect("write");
+    let (_writer, reader, _) = open(temp.path()).expect("open");
+    assert_eq!(contents(&reader), whole);
+}

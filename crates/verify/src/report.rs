@@ -1,0 +1,75 @@
+//! The verdict and what it covers.
+
+use serde::{Serialize, Serializer};
+use tally_protocol::{Position, TreeSize};
+use tally_tlog::Hash;
+
+/// What an examination came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Everything holds.
+    Valid,
+    /// Something does not hold.
+    Invalid,
+    /// What is there holds, but something that is needed for a verdict is missing.
+    Incomplete,
+}
+
+impl Verdict {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Invalid => "invalid",
+            Self::Incomplete => "incomplete",
+        }
+    }
+}
+
+/// The first thing that does not hold, in log order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FirstBad {
+    /// Where: the position of the event, or the one that would come next.
+    pub position: Position,
+    /// Which check: a rule of admission as in `R12.intent-open`, or one of `frame`, `event`,
+    /// `position`, `time`, `chain`, `envelope`, `signature`, `tree`, `checkpoint`, `mark`.
+    pub rule: String,
+    /// What was found, for people.
+    pub found: String,
+}
+
+impl FirstBad {
+    /// A failed check.
+    pub fn new(position: Position, rule: impl Into<String>, found: impl ToString) -> Self {
+        Self { position, rule: rule.into(), found: found.to_string() }
+    }
+}
+
+/// What was examined, and what it came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Events that hold, from the first on.
+    #[serde(serialize_with = "size")]
+    pub size: TreeSize,
+    /// Root of the tree over those events.
+    #[serde(serialize_with = "root")]
+    pub root: Hash,
+    /// What does not hold.
+    pub first_bad: Option<FirstBad>,
+    /// Events that the last good signed checkpoint covers.
+    #[serde(serialize_with = "size")]
+    pub signed_size: TreeSize,
+    /// What is missing for a verdict, or worth knowing.
+    pub notes: Vec<String>,
+}
+
+fn size<S: Serializer>(size: &TreeSize, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(size.as_u64())
+}
+
+fn root<S: Serializer>(root: &Hash, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&root.to_base64())
+}
