@@ -325,9 +325,9 @@ impl Selector {
     }
 
     fn has_label(&self, intent: Option<&Intent>) -> bool {
-        self.label.as_ref().is_none_or(|label| {
-            intent.is_some_and(|intent| intent.terms.labels.contains(label))
-        })
+        self.label
+            .as_ref()
+            .is_none_or(|label| intent.is_some_and(|intent| intent.terms.labels.contains(label)))
     }
 }
 

@@ -109,8 +109,7 @@ impl Envelope {
             let found = wire.causes.len();
             return Err(fault("causes", Fault::TooMany { limit: MAX_CAUSES, found }));
         }
-        let message =
-            Message::read(wire.message.ok_or_else(|| fault("message", Fault::Missing))?)?;
+        let message = Message::read(wire.message.ok_or_else(|| fault("message", Fault::Missing))?)?;
         let expected = message.kind().object_schema();
         if wire.object_schema != expected {
             return Err(fault("object_schema", Fault::ObjectSchema { expected }));

@@ -159,7 +159,8 @@ impl<T: Field<W>, W> Field<Vec<W>> for Vec<T> {
         if wire.len() > MAX_LIST_ITEMS {
             return Err(Fault::TooMany { limit: MAX_LIST_ITEMS, found: wire.len() }.into());
         }
-        let read_item = |(i, item)| T::read(item).map_err(|e: Malformed| e.within(format!("[{i}]")));
+        let read_item =
+            |(i, item)| T::read(item).map_err(|e: Malformed| e.within(format!("[{i}]")));
         wire.into_iter().enumerate().map(read_item).collect()
     }
 

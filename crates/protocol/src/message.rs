@@ -552,6 +552,8 @@ record! {
         estimated_done_us: Option<Time>,
         /// Delays, warnings, errors.
         notices: Vec<TaskNotice>,
+        /// Tasks whose outcome was used and that no message of this task named before.
+        depends_on: Vec<EnvelopeId>,
     }
 }
 
@@ -638,9 +640,7 @@ pub enum ClaimSubject {
 }
 
 impl crate::field::Field<Option<wire::attest::claim::Subject>> for ClaimSubject {
-    fn read(
-        wire: Option<wire::attest::claim::Subject>,
-    ) -> Result<Self, crate::field::Malformed> {
+    fn read(wire: Option<wire::attest::claim::Subject>) -> Result<Self, crate::field::Malformed> {
         use wire::attest::claim::Subject;
         match wire.ok_or(crate::field::Fault::Missing)? {
             Subject::Agent(key) => crate::field::Field::read(key).map(Self::Agent),

@@ -89,26 +89,16 @@ text! {
 }
 text! {
     /// A text for people: may be empty, at most [`MAX_TEXT_BYTES`].
+    #[derive(Default)]
     Text, limit: MAX_TEXT_BYTES, empty: true, control: true
 }
 text! {
     /// A document such as a policy: may be empty, at most [`MAX_DOCUMENT_BYTES`].
+    #[derive(Default)]
     Document, limit: MAX_DOCUMENT_BYTES, empty: true, control: true
 }
 
 absent_when_empty!(String: Name, Uri);
-
-impl Default for Text {
-    fn default() -> Self {
-        Self(String::new())
-    }
-}
-
-impl Default for Document {
-    fn default() -> Self {
-        Self(String::new())
-    }
-}
 
 record! {
     /// Data by reference: where it is and what it must hash to.

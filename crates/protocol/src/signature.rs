@@ -58,7 +58,9 @@ pub fn verifies(key: &[u8; 32], signature: &[u8; 64], message: &[u8]) -> bool {
 /// The rule over many bare keys, signatures and messages, checked as [`verify_batch`] does it. The
 /// answers come in the order of what was asked.
 pub fn verifies_batch(signatures: &[(&[u8; 32], &[u8; 64], &[u8])]) -> Vec<bool> {
-    verdicts(signatures.iter().map(|(key, signature, message)| item(key, signature, message)).collect())
+    verdicts(
+        signatures.iter().map(|(key, signature, message)| item(key, signature, message)).collect(),
+    )
 }
 
 /// A member of a batch, or nothing when no signature of this key counts.

@@ -135,10 +135,7 @@ impl Graph {
         if let Some(executor) = self.offers.get(&offer).map(|facts| facts.author) {
             self.asserted(at, node, Relation::WasAssociatedWith, executor);
         }
-        for &before in &start.depends_on {
-            let before = self.store.mention(before, Kind::Task);
-            self.asserted(at, node, Relation::WasInformedBy, before);
-        }
+        self.informed(at, node, &start.depends_on);
         if let Some(before) = start.replaces {
             let before = self.store.mention(before, Kind::Task);
             self.asserted(at, node, Relation::Retries, before);
@@ -176,9 +173,17 @@ impl Graph {
         }
     }
 
+    fn informed(&mut self, at: &At, task: NodeIx, depends_on: &[EnvelopeId]) {
+        for &before in depends_on {
+            let before = self.store.mention(before, Kind::Task);
+            self.asserted(at, task, Relation::WasInformedBy, before);
+        }
+    }
+
     fn fold_progress(&mut self, at: &At, progress: &TaskProgress) {
         let task = self.store.mention(progress.task, Kind::Task);
         self.flow(at, task, &progress.inputs, &progress.outputs);
+        self.informed(at, task, &progress.depends_on);
         let Some(facts) = self.tasks.get_mut(&task) else { return };
         match progress.state {
             ProgressState::Accepted => facts.accepted_at.get_or_insert(at.recorded_at),

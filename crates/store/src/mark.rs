@@ -209,6 +209,13 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_in_the_other_s_place_is_none() {
+        let good = written(1..=2);
+        let swapped = [&good[SLOT_BYTES..], &good[..SLOT_BYTES]].concat();
+        assert_eq!(MarkRead::from_bytes(&swapped).mark(), None);
+    }
+
+    #[test]
     fn a_mark_is_continued_after_reopening() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("mark");

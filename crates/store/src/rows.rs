@@ -268,4 +268,20 @@ mod tests {
         assert_eq!(state, RowsState::WipedVersion { found: 7 });
         assert_eq!(rows.cursor(), Position(0));
     }
+
+    /// What a damaged journal of the engine can do without a word.
+    #[test]
+    fn rows_with_a_gap_are_wiped() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let dir = dir.path().join("rows");
+        let rows = Rows::create(&dir).expect("create");
+        let author = tally_protocol::AgentKey::from_seed(&[1; 32]).agent();
+        let (envelope, position) = (EnvelopeId([1; 32]), Position(0));
+        let row = Row { envelope, author, sequence: AuthorSequence(0), position };
+        rows.index(&[row]).expect("index");
+        rows.authors.remove(author_key(&author, AuthorSequence(0))).expect("remove");
+        drop(rows);
+        let (rows, state) = Rows::open(&dir, TreeSize::new(1)).expect("open");
+        assert_eq!((rows.cursor(), state), (Position(0), RowsState::WipedIncomplete));
+    }
 }

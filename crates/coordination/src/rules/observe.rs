@@ -57,11 +57,7 @@ fn sees_intent(state: &State, intent: &Intent, agent: &AgentId) -> bool {
             .iter()
             .filter_map(|id| state.offer(id))
             .any(|offer| offer.provider == *agent)
-        || intent
-            .tasks
-            .iter()
-            .filter_map(|id| state.task(id))
-            .any(|task| sees_task(task, agent))
+        || intent.tasks.iter().filter_map(|id| state.task(id)).any(|task| sees_task(task, agent))
 }
 
 fn allow(admitted: bool, object: Object, field: &'static str) -> Result<(), Refusal> {

@@ -90,9 +90,7 @@ fn replaced<'c>(
     context: &'c Context<'_>,
     message: &TaskStart,
 ) -> Result<Option<&'c Task>, Refusal> {
-    let refuse = |object, field, found| {
-        Err(Refusal::new(Rule::TaskReplaces, object, field, found))
-    };
+    let refuse = |object, field, found| Err(Refusal::new(Rule::TaskReplaces, object, field, found));
     let Some(id) = &message.replaces else {
         if message.attempt != 1 {
             let found = format!("is attempt {} of nothing that it replaces", message.attempt);
@@ -170,10 +168,7 @@ fn check_references(context: &Context<'_>, message: &TaskStart) -> Result<(), Re
     Ok(())
 }
 
-fn check_deadlines(
-    context: &Context<'_>,
-    deadlines: Option<&Deadlines>,
-) -> Result<(), Refusal> {
+fn check_deadlines(context: &Context<'_>, deadlines: Option<&Deadlines>) -> Result<(), Refusal> {
     let Some(deadlines) = deadlines else { return Ok(()) };
     let object = Object::Task(context.id);
     let named = [
@@ -212,6 +207,9 @@ pub(super) fn progress(context: &Context<'_>, message: &TaskProgress) -> Verdict
         let found = format!("is at {} %, the message says {} %", task.percent, message.percent);
         let object = Object::Task(task.id);
         return Err(Refusal::new(Rule::Percent, object, "task_progress.percent", found));
+    }
+    for id in &message.depends_on {
+        context.task(id, "task_progress.depends_on")?;
     }
     let mut task = task.clone();
     task.state = TaskState::Reported(to);

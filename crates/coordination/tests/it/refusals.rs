@@ -542,8 +542,7 @@ fn r13_every_reference_must_be_in_the_ledger() {
     let with_policy =
         task_start(TaskStart { policies: policies.clone(), ..task_terms(intent, accepted) });
     let fresh = world.admits(BOB, offer(intent, capability));
-    let depends =
-        task_start(TaskStart { depends_on: vec![NOWHERE], ..task_terms(intent, fresh) });
+    let depends = task_start(TaskStart { depends_on: vec![NOWHERE], ..task_terms(intent, fresh) });
     let result = PolicyResult {
         policy: PolicyRef { update: NOWHERE },
         compliant: true,
@@ -577,6 +576,13 @@ fn r13_every_reference_must_be_in_the_ledger() {
     check(ALICE, retry(intent, accepted, NOWHERE, 2), "task_start.replaces");
     check(ALICE, depends, "task_start.depends_on");
     check(BOB, progress(NOWHERE, ProgressState::Running, 0), "task_progress.task");
+    let used = match progress(task, ProgressState::Accepted, 0) {
+        Message::TaskProgress(report) => {
+            Message::TaskProgress(TaskProgress { depends_on: vec![NOWHERE], ..report })
+        }
+        other => panic!("{other:?}"),
+    };
+    check(BOB, used, "task_progress.depends_on");
     check(BOB, done(NOWHERE, Outcome::Failed), "task_done.task");
     check(BOB, judged(task), "task_done.policy_results.policy");
     check(ALICE, claim(ClaimSubject::Envelope(NOWHERE), "quality", None), "attest.claim.subject");
@@ -603,30 +609,55 @@ fn r13_every_reference_must_be_in_the_ledger() {
 fn r20_every_time_to_come_lies_in_the_future() {
     let mut market = Market::new();
     let (intent, capability, now) = (market.intent, market.capability, market.world.now);
-    let mut check = |who, at: fn(Time, EnvelopeId, EnvelopeId, EnvelopeId) -> Message, field: &str| {
-        let offer = market.offer;
-        let refusal = market.world.append(who, at(now, intent, capability, offer));
-        let refusal = refusal.expect_err("is refused");
-        assert_eq!((refusal.rule, refusal.field), (Rule::Future, field), "{refusal}");
-        let mut again = market.world.clone();
-        again.admits(who, at(now.plus_us(1), intent, capability, offer));
-    };
-    check(BOB, |at, intent, capability, _| offer_until(intent, capability, at), "offer.valid_until_us");
-    check(ALICE, |at, intent, _, _| {
-        let terms = IntentTerms { deadline_us: Some(at), ..intent_terms() };
-        Message::Intent(Intent::Revise(IntentRevision { intent, terms }))
-    }, "intent.revise.terms.deadline_us");
-    check(ALICE, |at, intent, _, offer| {
-        start_by(intent, offer, Deadlines { accept_by_us: Some(at), ..NO_DEADLINES })
-    }, "task_start.deadlines.accept_by_us");
-    check(ALICE, |at, intent, _, offer| {
-        start_by(intent, offer, Deadlines { start_by_us: Some(at), ..NO_DEADLINES })
-    }, "task_start.deadlines.start_by_us");
-    check(ALICE, |at, intent, _, offer| {
-        start_by(intent, offer, Deadlines { done_by_us: Some(at), ..NO_DEADLINES })
-    }, "task_start.deadlines.done_by_us");
+    let mut check =
+        |who, at: fn(Time, EnvelopeId, EnvelopeId, EnvelopeId) -> Message, field: &str| {
+            let offer = market.offer;
+            let refusal = market.world.append(who, at(now, intent, capability, offer));
+            let refusal = refusal.expect_err("is refused");
+            assert_eq!((refusal.rule, refusal.field), (Rule::Future, field), "{refusal}");
+            let mut again = market.world.clone();
+            again.admits(who, at(now.plus_us(1), intent, capability, offer));
+        };
+    check(
+        BOB,
+        |at, intent, capability, _| offer_until(intent, capability, at),
+        "offer.valid_until_us",
+    );
+    check(
+        ALICE,
+        |at, intent, _, _| {
+            let terms = IntentTerms { deadline_us: Some(at), ..intent_terms() };
+            Message::Intent(Intent::Revise(IntentRevision { intent, terms }))
+        },
+        "intent.revise.terms.deadline_us",
+    );
+    check(
+        ALICE,
+        |at, intent, _, offer| {
+            start_by(intent, offer, Deadlines { accept_by_us: Some(at), ..NO_DEADLINES })
+        },
+        "task_start.deadlines.accept_by_us",
+    );
+    check(
+        ALICE,
+        |at, intent, _, offer| {
+            start_by(intent, offer, Deadlines { start_by_us: Some(at), ..NO_DEADLINES })
+        },
+        "task_start.deadlines.start_by_us",
+    );
+    check(
+        ALICE,
+        |at, intent, _, offer| {
+            start_by(intent, offer, Deadlines { done_by_us: Some(at), ..NO_DEADLINES })
+        },
+        "task_start.deadlines.done_by_us",
+    );
     check(ALICE, |at, _, _, _| delegate(DAVE, None, Some(at)), "attest.delegate.expires_at_us");
-    check(ALICE, |at, _, _, _| claim(ClaimSubject::Agent(BOB.id()), "quality", Some(at)), "attest.claim.expires_at_us");
+    check(
+        ALICE,
+        |at, _, _, _| claim(ClaimSubject::Agent(BOB.id()), "quality", Some(at)),
+        "attest.claim.expires_at_us",
+    );
 }
 
 #[test]

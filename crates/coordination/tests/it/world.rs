@@ -339,6 +339,7 @@ pub(crate) fn progress(task: EnvelopeId, state: ProgressState, percent: u32) -> 
         outputs: Vec::new(),
         estimated_done_us: None,
         notices: Vec::new(),
+        depends_on: Vec::new(),
     })
 }
 

@@ -11,7 +11,12 @@ fn signed(payload: &[u8]) -> SignedEnvelope {
 
 fn event() -> Event {
     let chain = ChainHash([0xc1; 32]);
-    Event::new(Position(0x0102_0304_0506_0708), chain, Time(0x1112_1314_1516_1718), &signed(b"payload"))
+    Event::new(
+        Position(0x0102_0304_0506_0708),
+        chain,
+        Time(0x1112_1314_1516_1718),
+        &signed(b"payload"),
+    )
 }
 
 #[test]
@@ -32,11 +37,20 @@ fn the_bytes_are_laid_out_as_the_format_says() {
 #[test]
 fn chain_and_leaf_are_as_pinned() {
     let event = event();
-    assert_eq!(event.chain().to_string(), "e66e118b86c668ca6119565f7074899eca75902e8f0971cd9e0984ab5f6b6f00");
-    assert_eq!(hex::encode(event.leaf().as_bytes()), "TBD-leaf");
+    assert_eq!(
+        event.chain().to_string(),
+        "e66e118b86c668ca6119565f7074899eca75902e8f0971cd9e0984ab5f6b6f00"
+    );
+    assert_eq!(
+        hex::encode(event.leaf().as_bytes()),
+        "f65cea081c8e1f79927bfd3effe706eadcfb5089128f80417c526e057686b064"
+    );
     assert_eq!(event.chain(), ChainHash::of(event.bytes()));
     let origin = Origin::new("ledger.example/main").expect("an origin");
-    assert_eq!(ChainHash::genesis(&origin).to_string(), "TBD-genesis");
+    assert_eq!(
+        ChainHash::genesis(&origin).to_string(),
+        "29e1c0286c2decba104a94d4dd2b36883523f05311d5bbf4dbb78faf4e8286e2"
+    );
 }
 
 /// RFC 6962 §2.1: "The hash of a list with one entry … SHA-256(0x00 || d(0))".

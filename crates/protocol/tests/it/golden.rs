@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use crate::samples;
 
 /// BLAKE3 over all payloads, each behind its length in eight big-endian bytes.
-const AGGREGATE: &str = "2f094e56d2e5cb95a4d6109db3cd25b2acfbda308dcf1fae6bba091affa540e3";
+const AGGREGATE: &str = "7ac34d317a2394c893009c2b2d106ed6cca78b01045b2041d51f8f5d93873b06";
 
 fn path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/payloads.txt")
@@ -52,8 +52,7 @@ fn pinned_payloads_are_still_read() {
         };
         assert_eq!(said, name);
         let payload = hex::decode(payload).expect("hexadecimal");
-        let signed =
-            tally_protocol::SignedEnvelope { payload: payload.into(), signature: [0; 64] };
+        let signed = tally_protocol::SignedEnvelope { payload: payload.into(), signature: [0; 64] };
         let parsed = signed.parse().unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(*parsed.envelope(), envelope, "{name}");
         assert_eq!(parsed.id().to_string(), id, "{name}");

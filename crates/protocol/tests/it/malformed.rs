@@ -5,7 +5,9 @@ use tally_protocol::limits::*;
 use tally_protocol::message::*;
 use tally_protocol::parts::{Document, Name, Text, Uri};
 use tally_protocol::wire::{self, envelope::Message as Wire};
-use tally_protocol::{AuthorSequence, Envelope, Fault, KeyError, Malformed, Message, Time, TraceId};
+use tally_protocol::{
+    AuthorSequence, Envelope, Fault, KeyError, Malformed, Message, Time, TraceId,
+};
 
 use crate::samples;
 
@@ -114,7 +116,12 @@ fn previous_is_there_for_all_but_the_first() {
 fn times_lie_after_1970() {
     let fault = |found| Fault::Range { least: 0, most: i64::MAX, found };
     check("offer", |wire| wire.issued_at_us = -1, "issued_at_us", fault(-1));
-    check("intent.open", |wire| open(wire).deadline_us = i64::MIN, "intent.open.deadline_us", fault(i64::MIN));
+    check(
+        "intent.open",
+        |wire| open(wire).deadline_us = i64::MIN,
+        "intent.open.deadline_us",
+        fault(i64::MIN),
+    );
     accepts("offer", |wire| wire.issued_at_us = i64::MAX);
 }
 
@@ -166,7 +173,11 @@ fn what_must_be_there_is_missed() {
     missing("offer", |wire| wire.message = None, "message");
     missing("offer", in_message!(Offer => |offer| offer.capability.clear()), "offer.capability");
     missing("intent.open", in_message!(Intent => |intent| intent.action = None), "intent.action");
-    missing("intent.open", |wire| open(wire).inputs[0].digest.clear(), "intent.open.inputs[0].digest");
+    missing(
+        "intent.open",
+        |wire| open(wire).inputs[0].digest.clear(),
+        "intent.open.inputs[0].digest",
+    );
     missing("intent.open", |wire| open(wire).inputs[0].uri.clear(), "intent.open.inputs[0].uri");
     missing(
         "advertise_capability.revise",
@@ -176,11 +187,31 @@ fn what_must_be_there_is_missed() {
         }),
         "advertise_capability.revise.terms",
     );
-    missing("offer", in_message!(Offer => |offer| offer.price.as_mut().expect("a price").currency.clear()), "offer.price.currency");
-    missing("task_progress", in_message!(TaskProgress => |progress| progress.state = 0), "task_progress.state");
-    missing("task_progress", in_message!(TaskProgress => |progress| progress.notices[0].severity = 0), "task_progress.notices[0].severity");
-    missing("task_done", in_message!(TaskDone => |done| done.policy_results[0].policy = None), "task_done.policy_results[0].policy");
-    missing("policy_update", in_message!(PolicyUpdate => |policy| policy.scope = None), "policy_update.scope");
+    missing(
+        "offer",
+        in_message!(Offer => |offer| offer.price.as_mut().expect("a price").currency.clear()),
+        "offer.price.currency",
+    );
+    missing(
+        "task_progress",
+        in_message!(TaskProgress => |progress| progress.state = 0),
+        "task_progress.state",
+    );
+    missing(
+        "task_progress",
+        in_message!(TaskProgress => |progress| progress.notices[0].severity = 0),
+        "task_progress.notices[0].severity",
+    );
+    missing(
+        "task_done",
+        in_message!(TaskDone => |done| done.policy_results[0].policy = None),
+        "task_done.policy_results[0].policy",
+    );
+    missing(
+        "policy_update",
+        in_message!(PolicyUpdate => |policy| policy.scope = None),
+        "policy_update.scope",
+    );
     missing(
         "attest.claim",
         in_message!(Attest => |attest| match &mut attest.statement {
@@ -189,22 +220,45 @@ fn what_must_be_there_is_missed() {
         }),
         "attest.claim.subject",
     );
-    missing("discover", in_message!(Discover => |discover| discover.trust[0].claim.clear()), "discover.trust[0].claim");
-    missing("discover", in_message!(Discover => |discover| discover.trust[0].issuers[1].clear()), "discover.trust[0].issuers[1]");
+    missing(
+        "discover",
+        in_message!(Discover => |discover| discover.trust[0].claim.clear()),
+        "discover.trust[0].claim",
+    );
+    missing(
+        "discover",
+        in_message!(Discover => |discover| discover.trust[0].issuers[1].clear()),
+        "discover.trust[0].issuers[1]",
+    );
 }
 
 #[test]
 fn ids_have_their_length() {
     let fault = |found| Fault::Length { expected: 32, found };
-    check("offer", in_message!(Offer => |offer| offer.intent.truncate(31)), "offer.intent", fault(31));
-    check("offer", in_message!(Offer => |offer| offer.replaces.push(1)), "offer.replaces", fault(33));
+    check(
+        "offer",
+        in_message!(Offer => |offer| offer.intent.truncate(31)),
+        "offer.intent",
+        fault(31),
+    );
+    check(
+        "offer",
+        in_message!(Offer => |offer| offer.replaces.push(1)),
+        "offer.replaces",
+        fault(33),
+    );
     let fourth = |wire: &mut wire::Envelope| {
         let input = open(wire).inputs[0].clone();
         open(wire).inputs = vec![input; 5];
         open(wire).inputs[3].digest.truncate(20);
     };
     check("intent.open", fourth, "intent.open.inputs[3].digest", fault(20));
-    check("observe.task_status", in_message!(Observe => |observe| observe.subject = Some(wire::observe::Subject::TaskStatus(vec![1]))), "observe.task_status", fault(1));
+    check(
+        "observe.task_status",
+        in_message!(Observe => |observe| observe.subject = Some(wire::observe::Subject::TaskStatus(vec![1]))),
+        "observe.task_status",
+        fault(1),
+    );
 }
 
 #[test]
@@ -290,19 +344,27 @@ fn names_uris_and_texts_at_their_limit_and_one_beyond() {
         move |wire: &mut wire::Envelope| open(wire).inputs[0].uri = "u".repeat(length)
     };
     accepts("intent.open", uri(MAX_URI_BYTES));
-    check("intent.open", uri(MAX_URI_BYTES + 1), "intent.open.inputs[0].uri", too_long(MAX_URI_BYTES));
+    check(
+        "intent.open",
+        uri(MAX_URI_BYTES + 1),
+        "intent.open.inputs[0].uri",
+        too_long(MAX_URI_BYTES),
+    );
 
-    let text = |length: usize| {
-        move |wire: &mut wire::Envelope| open(wire).outcome = "t".repeat(length)
-    };
+    let text =
+        |length: usize| move |wire: &mut wire::Envelope| open(wire).outcome = "t".repeat(length);
     accepts("intent.open", text(MAX_TEXT_BYTES));
     check("intent.open", text(MAX_TEXT_BYTES + 1), "intent.open.outcome", too_long(MAX_TEXT_BYTES));
 
-    let document = |length: usize| {
-        in_message!(PolicyUpdate => |policy| policy.text = "d".repeat(length))
-    };
+    let document =
+        |length: usize| in_message!(PolicyUpdate => |policy| policy.text = "d".repeat(length));
     accepts("policy_update", document(MAX_DOCUMENT_BYTES));
-    check("policy_update", document(MAX_DOCUMENT_BYTES + 1), "policy_update.text", too_long(MAX_DOCUMENT_BYTES));
+    check(
+        "policy_update",
+        document(MAX_DOCUMENT_BYTES + 1),
+        "policy_update.text",
+        too_long(MAX_DOCUMENT_BYTES),
+    );
 }
 
 /// Limits count bytes, not characters.

@@ -161,10 +161,7 @@ fn messages() -> Vec<(&'static str, Message)> {
             })),
         ),
         ("policy_update", M::PolicyUpdate(policy(PolicyScope::Agent(agent(1))))),
-        (
-            "policy_update.capability",
-            M::PolicyUpdate(policy(PolicyScope::Capability(id(13)))),
-        ),
+        ("policy_update.capability", M::PolicyUpdate(policy(PolicyScope::Capability(id(13))))),
         ("policy_update.intent", M::PolicyUpdate(policy(PolicyScope::Intent(id(14))))),
         ("observe.task_status", M::Observe(Observe::TaskStatus(id(15)))),
         ("observe.trace", M::Observe(Observe::Trace(TraceId([0x22; 16])))),
@@ -295,6 +292,7 @@ fn progress() -> TaskProgress {
             code: name("token-expired"),
             text: text("waiting for a new token"),
         }],
+        depends_on: vec![id(0x41), id(0x42)],
     }
 }
 

@@ -84,7 +84,8 @@ fn published_vectors_follow_the_rule() {
 /// ZIP 215 written out: "S MUST represent an integer less than ℓ", and
 /// "[8][S]B = [8]R + [8][k]A".
 fn by_the_equation(key: &[u8; 32], signature: &[u8; 64], message: &[u8]) -> bool {
-    let compressed = |bytes: &[u8]| curve25519_dalek::edwards::CompressedEdwardsY::from_slice(bytes);
+    let compressed =
+        |bytes: &[u8]| curve25519_dalek::edwards::CompressedEdwardsY::from_slice(bytes);
     let point = |bytes: &[u8]| compressed(bytes).expect("32 bytes").decompress();
     let s: [u8; 32] = signature[32..].try_into().expect("32 bytes");
     let (Some(a), Some(r), Some(s)) =

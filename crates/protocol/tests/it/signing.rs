@@ -60,7 +60,8 @@ fn a_signature_by_another_key_or_of_another_payload_fails() {
     let mut claimed = envelope;
     claimed.author = samples::agent(2);
     let payload = claimed.encode().expect("encodes");
-    let signed_by_another = SigningKey::from_bytes(&[1; 32]).sign(&pre_authentication_encoding(&payload));
+    let signed_by_another =
+        SigningKey::from_bytes(&[1; 32]).sign(&pre_authentication_encoding(&payload));
     let forged =
         SignedEnvelope { payload: payload.into(), signature: signed_by_another.to_bytes() };
     assert!(!is_verified(forged));
@@ -98,8 +99,7 @@ fn a_signed_envelope_passes_the_wire_unchanged() {
     let wire = wire::SignedEnvelope::from(signed.clone());
     assert_eq!(SignedEnvelope::try_from(wire.clone()), Ok(signed));
     for length in [0, 63, 65] {
-        let wire =
-            wire::SignedEnvelope { signature: vec![0; length].into(), ..wire.clone() };
+        let wire = wire::SignedEnvelope { signature: vec![0; length].into(), ..wire.clone() };
         let fault = Fault::Length { expected: 64, found: length };
         let expect = Malformed { path: "signature".into(), fault };
         assert_eq!(SignedEnvelope::try_from(wire), Err(expect));

@@ -58,8 +58,7 @@ fn data() -> impl Strategy<Value = DataRef> {
 fn schema() -> impl Strategy<Value = Schema> {
     (of(uri()), document(), any::<[u8; 32]>()).prop_map(|(uri, inline, other)| {
         let is_inline = !inline.as_str().is_empty();
-        let digest =
-            if is_inline { Digest::of(inline.as_str().as_bytes()) } else { Digest(other) };
+        let digest = if is_inline { Digest::of(inline.as_str().as_bytes()) } else { Digest(other) };
         Schema { digest, uri, inline }
     })
 }
@@ -67,12 +66,19 @@ fn schema() -> impl Strategy<Value = Schema> {
 fn constraint() -> impl Strategy<Value = Constraint> {
     let comparison =
         prop::sample::select(vec![Comparison::AnyOf, Comparison::NoneOf, Comparison::AllOf]);
-    (name(), comparison, few(name()))
-        .prop_map(|(attribute, comparison, values)| Constraint { attribute, comparison, values })
+    (name(), comparison, few(name())).prop_map(|(attribute, comparison, values)| Constraint {
+        attribute,
+        comparison,
+        values,
+    })
 }
 
 fn resource() -> impl Strategy<Value = Resource> {
-    (name(), any::<u64>(), of(name())).prop_map(|(name, amount, unit)| Resource { name, amount, unit })
+    (name(), any::<u64>(), of(name())).prop_map(|(name, amount, unit)| Resource {
+        name,
+        amount,
+        unit,
+    })
 }
 
 fn policy_ref() -> impl Strategy<Value = PolicyRef> {
@@ -127,11 +133,17 @@ fn advertise() -> impl Strategy<Value = AdvertiseCapability> {
 }
 
 fn discover() -> impl Strategy<Value = Discover> {
-    let trust = (name(), few(agent()))
-        .prop_map(|(claim, issuers)| TrustCriterion { claim, issuers });
+    let trust =
+        (name(), few(agent())).prop_map(|(claim, issuers)| TrustCriterion { claim, issuers });
     let head = (of(schema()), of(schema()), of(name()), few(name()));
     (head, few(constraint()), few(resource()), of(price()), few(trust)).prop_map(
-        |((input_schema, output_schema, category, tags), constraints, resources, max_cost, trust)| {
+        |(
+            (input_schema, output_schema, category, tags),
+            constraints,
+            resources,
+            max_cost,
+            trust,
+        )| {
             Discover {
                 input_schema,
                 output_schema,
@@ -238,8 +250,11 @@ fn evaluation() -> impl Strategy<Value = Evaluation> {
     let candidate = (id(), few(measure()), any::<i64>(), of(name())).prop_map(
         |(offer, scores, total, disqualified)| Candidate { offer, scores, total, disqualified },
     );
-    (name(), few(measure()), few(candidate))
-        .prop_map(|(method, weights, candidates)| Evaluation { method, weights, candidates })
+    (name(), few(measure()), few(candidate)).prop_map(|(method, weights, candidates)| Evaluation {
+        method,
+        weights,
+        candidates,
+    })
 }
 
 fn start() -> impl Strategy<Value = TaskStart> {
@@ -251,7 +266,8 @@ fn start() -> impl Strategy<Value = TaskStart> {
         },
     );
     let head = (id(), id(), any::<u32>(), few(label()), few(constraint()), few(policy_ref()));
-    let tail = (of(monitoring), of(schema()), few(id()), of(id()), of(deadlines()), of(evaluation()));
+    let tail =
+        (of(monitoring), of(schema()), few(id()), of(id()), of(deadlines()), of(evaluation()));
     (head, tail).prop_map(|(head, tail)| {
         let (intent, offer, attempt, parameters, constraints, policies) = head;
         let (monitoring, output_schema, depends_on, replaces, deadlines, evaluation) = tail;
@@ -287,26 +303,32 @@ fn progress() -> impl Strategy<Value = TaskProgress> {
         Severity::Warning,
         Severity::Error,
     ]);
-    let notice = (severity, name(), text())
-        .prop_map(|(severity, code, text)| TaskNotice { severity, code, text });
-    (id(), state, any::<u32>(), few(data()), few(data()), of(time()), few(notice)).prop_map(
-        |(task, state, percent, inputs, outputs, estimated_done_us, notices)| TaskProgress {
-            task,
-            state,
-            percent,
-            inputs,
-            outputs,
-            estimated_done_us,
-            notices,
+    let notice = (severity, name(), text()).prop_map(|(severity, code, text)| TaskNotice {
+        severity,
+        code,
+        text,
+    });
+    let said = (state, any::<u32>(), of(time()), few(notice));
+    (id(), said, few(data()), few(data()), few(id())).prop_map(
+        |(task, (state, percent, estimated_done_us, notices), inputs, outputs, depends_on)| {
+            TaskProgress {
+                task,
+                state,
+                percent,
+                inputs,
+                outputs,
+                estimated_done_us,
+                notices,
+                depends_on,
+            }
         },
     )
 }
 
 fn done() -> impl Strategy<Value = TaskDone> {
     use Outcome::*;
-    let outcome = prop::sample::select(vec![
-        Succeeded, Failed, Rejected, Violated, Cancelled, Abandoned,
-    ]);
+    let outcome =
+        prop::sample::select(vec![Succeeded, Failed, Rejected, Violated, Cancelled, Abandoned]);
     let result = (policy_ref(), any::<bool>(), text())
         .prop_map(|(policy, compliant, reason)| PolicyResult { policy, compliant, reason });
     let head = (id(), outcome, of(time()), of(time()), few(data()));

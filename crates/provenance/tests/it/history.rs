@@ -99,10 +99,20 @@ impl History {
         outputs: &[&str],
     ) -> EnvelopeId {
         let (inputs, outputs) = (data_refs(inputs), data_refs(outputs));
-        let (percent, estimated_done_us, notices) = (0, None, vec![]);
-        let progress =
-            TaskProgress { task, state, percent, inputs, outputs, estimated_done_us, notices };
-        self.say(2, Message::TaskProgress(progress))
+        let (percent, estimated_done_us, notices, depends_on) = (0, None, vec![], vec![]);
+        self.say(
+            2,
+            Message::TaskProgress(TaskProgress {
+                task,
+                state,
+                percent,
+                inputs,
+                outputs,
+                estimated_done_us,
+                notices,
+                depends_on,
+            }),
+        )
     }
 
     /// A receipt for so many microseconds of work.

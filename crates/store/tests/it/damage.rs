@@ -214,7 +214,9 @@ fn an_event_cannot_pass_for_a_commit() {
     let mut maker = Maker::new();
     maker.group(1);
     maker.group(1);
-    let group = maker.group_of(1, |_| commit_frame.clone());
+    // Far enough in that there would be room for the event that it claims.
+    let payload = [vec![0; 200], commit_frame].concat();
+    let group = maker.group_of(1, |_| payload.clone());
     let (mut writer, _, _) = open(&dir).expect("open");
     let epoch = writer.open_epoch("test").expect("an epoch");
     writer.append(epoch, tally_tlog::TreeSize::new(2), &group).expect("append");
@@ -254,6 +256,39 @@ fn a_missing_segment_is_refused() {
     fs::remove_dir_all(dir.join("log")).expect("remove");
     let error = open(&dir).expect_err("the log is gone");
     assert!(matches!(error, OpenError::Damaged { proof: Proof::Mark(_), .. }), "{error}");
+}
+
+/// Whole frames of another history of the same log: every checksum is right.
+#[test]
+fn a_spliced_history_is_refused() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let (dir, other) = (temp.path().join("data"), temp.path().join("other"));
+    fill(&dir, &[2, 2, 2]);
+    let (mut writer, _, _) = open(&other).expect("open");
+    let epoch = writer.open_epoch("test").expect("an epoch");
+    let mut maker = Maker::new();
+    for size in [0, 2, 4] {
+        let group = maker.group_of(2, |position| format!("PAYLOAD of {position}").into_bytes());
+        writer.append(epoch, tally_tlog::TreeSize::new(size), &group).expect("append");
+    }
+    drop(writer);
+    let saved = Saved::take(&dir);
+    let (ours, theirs) = (segments(&dir), segments(&other));
+    assert_eq!((ours.len(), theirs.len()), (2, 2));
+    let cause = |error| match error {
+        OpenError::Damaged { damage, .. } => damage.cause,
+        other => panic!("{other}"),
+    };
+    fs::copy(&theirs[1], &ours[1]).expect("copy");
+    assert_eq!(cause(open(&dir).expect_err("another segment")), Cause::SegmentChain);
+
+    saved.put_back();
+    let first = scan(&dir).expect("scan").nth(1).expect("an event").expect("whole");
+    let range = first.offset as usize..first.end as usize;
+    let mut bytes = saved.bytes(&ours[0]).to_vec();
+    bytes[range.clone()].copy_from_slice(&fs::read(&theirs[0]).expect("read")[range]);
+    fs::write(&ours[0], bytes).expect("write");
+    assert_eq!(cause(open(&dir).expect_err("another event")), Cause::EventChain);
 }
 
 #[test]

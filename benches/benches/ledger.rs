@@ -1,0 +1,111 @@
+//! Reading a whole ledger back from disk: verification, replay and the raw scan.
+//!
+//! The ledger has 20,000 events by 16 signers in groups of 256, each with a signed checkpoint.
+//!
+//! | benchmark | what | threads |
+//! |---|---|---|
+//! | `ledger/verify` | [`verify_ledger`] over a scan: signatures, chain, every rule, tree, checkpoints | all |
+//! | `ledger/scan` | every frame: checksums, positions, the chain | one |
+//! | `ledger/replay/count` | reading and parsing each event, and counting it | one |
+//! | `ledger/replay/state` | that, and admission by the rules into the core fold | one |
+//! | `ledger/replay/graph` | reading, parsing, and the provenance graph | one |
+//!
+//! The files are in the page cache: it is the program that is measured, not the disk. Opening a
+//! ledger is not measured; it is a scan and a replay of the state.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tally_benches::{Market, Sequencer, origin, verified};
+use tally_node::history::{fold_graph, fold_state, replay};
+use tally_protocol::{Position, TreeSize};
+use tally_store::{
+    Commit, Group, Located, LogReader, LogWriter, Options, ScanError, Scanned, SegmentLog,
+    SegmentReader, scan,
+};
+use tally_verify::{FirstBad, Item, Trust, Verdict, verify_ledger};
+
+const EVENTS: usize = 20_000;
+const GROUP_EVENTS: usize = 256;
+const SIGNERS: usize = 16;
+
+/// Writes the ledger and tells how to trust it.
+fn write_ledger(dir: &Path) -> Trust {
+    let (mut writer, _reader, _) =
+        SegmentLog::open(dir, &origin(), Options::default(), &mut |_| {}).expect("a log");
+    let epoch = writer.open_epoch("bench").expect("an epoch");
+    let (mut market, mut sequencer) = (Market::new(origin(), SIGNERS, 1), Sequencer::new());
+    let envelopes = verified(market.batch(EVENTS));
+    let mut tip = TreeSize::ZERO;
+    for batch in envelopes.chunks(GROUP_EVENTS) {
+        let group: Group = sequencer.group(batch);
+        tip = writer.append(epoch, tip, &group).expect("it is durable").size;
+    }
+    writer.close().expect("closed");
+    Trust { origin: origin(), keys: vec![sequencer.log_key()], earlier: Vec::new() }
+}
+
+/// What a scan found, as verification takes it.
+fn item(found: Result<Located, ScanError>) -> Option<Result<Item, FirstBad>> {
+    match found.expect("the log is whole").item {
+        Scanned::Segment(_) => None,
+        Scanned::Event(event) => Some(Ok(Item::Event(event))),
+        Scanned::Commit(Commit { size, chain, root, checkpoint }) => {
+            Some(Ok(Item::Commit { size, chain, root, checkpoint }))
+        }
+    }
+}
+
+fn ledger(c: &mut Criterion) {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let trust = write_ledger(dir.path());
+    let (reader, _) = SegmentReader::open_read_only(dir.path(), &mut |_| {}).expect("a reader");
+    let reader: &dyn LogReader = &reader;
+
+    let mut group = c.benchmark_group("ledger");
+    group.throughput(Throughput::Elements(EVENTS as u64));
+    group.bench_function("verify", |b| {
+        b.iter(|| {
+            let items = scan(dir.path()).expect("a log").filter_map(item);
+            let report = verify_ledger(items, &trust, |_| {});
+            assert_eq!((report.verdict, report.size.as_u64()), (Verdict::Valid, EVENTS as u64));
+        });
+    });
+    group.bench_function("scan", |b| {
+        b.iter(|| {
+            for found in scan(dir.path()).expect("a log") {
+                black_box(found.expect("the log is whole"));
+            }
+        });
+    });
+    group.bench_function("replay/count", |b| {
+        b.iter(|| {
+            let mut bytes = 0;
+            let count = |event: &tally_protocol::Event, _: &_| {
+                bytes += event.bytes().len();
+                Ok(())
+            };
+            replay(reader, Position(0), count).expect("the log is whole");
+            bytes
+        });
+    });
+    group.bench_function("replay/state", |b| {
+        b.iter_with_large_drop(|| fold_state(reader).expect("the log is whole"));
+    });
+    group.bench_function("replay/graph", |b| {
+        b.iter_with_large_drop(|| fold_graph(reader).expect("the log is whole"));
+    });
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(4));
+    targets = ledger
+}
+criterion_main!(benches);

@@ -1,0 +1,295 @@
+//! What the program can be told.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tally_protocol::{AgentId, EnvelopeId};
+
+/// Where a ledger listens, and is looked for, when nothing else is said.
+pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:7420";
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 success · 1 a negative verdict or a refusal · 2 wrong usage · 3 disk or network failed
+
+First steps:
+  tally demo                        play a workflow on a ledger of its own and look around
+  tally serve --data ledger         run a ledger
+  tally keygen me.pem               make a key; its did:key is your name
+  tally submit --key me.pem FILE    sign messages and append them
+  tally verify --data ledger        check everything, offline";
+
+/// Audit-grade coordination of autonomous agents: every message signed, chained, provable.
+#[derive(Debug, Parser)]
+#[command(name = "tally", version, after_help = AFTER_HELP, propagate_version = true)]
+pub(crate) struct Cli {
+    /// Answer in JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// What is logged to standard error: `error`, `warn`, `info`, `debug`, or a filter such as
+    /// `tally_node=debug`.
+    #[arg(long, global = true, default_value = "warn", env = "TALLY_LOG", value_name = "LEVEL")]
+    pub(crate) log_level: String,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a ledger.
+    Serve(ServeArgs),
+    /// Play a workflow through a ledger of its own, check it, and stay up for questions.
+    Demo(DemoArgs),
+    /// Make a key.
+    Keygen(KeygenArgs),
+    /// Sign messages and append them.
+    Submit(SubmitArgs),
+    /// Read the log.
+    Log(LogArgs),
+    /// Search the catalog of capabilities.
+    Catalog(CatalogArgs),
+    /// Show intents with their offers and tasks.
+    Intent(ObjectArgs),
+    /// Show tasks.
+    Task(ObjectArgs),
+    /// Show what data or a task came from, or what came of it.
+    Lineage(LineageArgs),
+    /// Get the log receipt of an event as a file that anyone can check offline.
+    Prove(ProveArgs),
+    /// Check a whole ledger or a log receipt offline, trusting nobody.
+    Verify(VerifyArgs),
+}
+
+/// Which ledger is read.
+#[derive(Debug, Args)]
+pub(crate) struct SourceArgs {
+    /// Read this data directory; no server needs to run.
+    #[arg(long, value_name = "DIR", conflicts_with = "url")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Ask the ledger at this URL.
+    #[arg(long, value_name = "URL", env = "TALLY_URL",
+          default_value_t = format!("http://{DEFAULT_ADDRESS}"))]
+    pub(crate) url: String,
+
+    /// The key that signs the ledger's checkpoints, as `name+id+key`, or a file with it. Without
+    /// it, the key that the ledger names is believed.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) log_key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The data directory; made when absent.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+
+    /// Where to listen.
+    #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_ADDRESS)]
+    pub(crate) listen: SocketAddr,
+
+    /// The ledger's name, for a new ledger: a URL without scheme that you control. Without it, a
+    /// name is made from the key.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: Option<String>,
+
+    /// The key that signs checkpoints; `log.key` in the data directory when nothing is said.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// A recorded workflow in WfFormat 1.5 to play; a small scenario of our own when nothing is
+    /// said.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// The data directory; made when absent.
+    #[arg(long, value_name = "DIR", default_value = "tally-data")]
+    pub(crate) data: PathBuf,
+
+    /// Where to listen; another port is taken when this one is.
+    #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_ADDRESS)]
+    pub(crate) listen: SocketAddr,
+
+    /// End when the workflow is done.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeygenArgs {
+    /// Where the private key goes; never overwritten.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Make a key that signs the checkpoints of the ledger with this name, not an agent's.
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) log: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    /// Messages in JSON: one, a list, or one a line; `-` is standard input. A message looks like
+    /// `{"intent": {"open": {"outcome": "…"}}}`, or with its context
+    /// `{"message": {…}, "trace_id": "…", "causes": ["…"]}`.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// The author's private key, from `tally keygen`.
+    #[arg(long, value_name = "FILE", env = "TALLY_KEY")]
+    pub(crate) key: PathBuf,
+
+    /// Append to the ledger at this URL.
+    #[arg(long, value_name = "URL", env = "TALLY_URL",
+          default_value_t = format!("http://{DEFAULT_ADDRESS}"))]
+    pub(crate) url: String,
+
+    /// The key that signs the ledger's checkpoints, as `name+id+key`, or a file with it.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) log_key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// First position.
+    #[arg(long, value_name = "POSITION", default_value_t = 0)]
+    pub(crate) from: u64,
+
+    /// First position that is not wanted; the head when nothing is said.
+    #[arg(long, value_name = "POSITION", conflicts_with = "follow")]
+    pub(crate) to: Option<u64>,
+
+    /// Go on with every new event.
+    #[arg(long, conflicts_with = "data")]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CatalogArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// The kind of work.
+    #[arg(long, value_name = "CATEGORY")]
+    pub(crate) category: Option<String>,
+
+    /// A tag; all that are given must be there.
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Vec<String>,
+
+    /// Criteria in JSON, as in a Discover message; the options above are added to them.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) criteria: Option<String>,
+
+    /// Say also what does not fit, and why.
+    #[arg(long)]
+    pub(crate) misses: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ObjectArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Its id: 64 hexadecimal digits.
+    #[arg(value_name = "ID")]
+    pub(crate) id: Option<EnvelopeId>,
+
+    /// A label of the intent, as in `wf.task=mProject_ID0000002`.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) label: Option<String>,
+
+    /// Only what has not ended.
+    #[arg(long)]
+    pub(crate) live: bool,
+
+    /// Most answers, newest first.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LineageDirection {
+    /// What it came from.
+    Up,
+    /// What came of it.
+    Down,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LineageArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    #[command(flatten)]
+    pub(crate) start: LineageStartArgs,
+
+    /// Which way to look.
+    #[arg(long, value_enum)]
+    pub(crate) direction: LineageDirection,
+
+    /// Most steps; from a task to its data is one.
+    #[arg(long, value_name = "N")]
+    pub(crate) depth: Option<u32>,
+
+    /// Draw it in the language of Graphviz: `tally lineage … --dot | dot -Tsvg > lineage.svg`.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) dot: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct LineageStartArgs {
+    /// Data, by its URI.
+    #[arg(long, value_name = "URI")]
+    pub(crate) data_ref: Option<String>,
+
+    /// A task, by its label `wf.task` or its id.
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) task: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProveArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// The event: its position, or the id of its envelope.
+    #[arg(value_name = "POSITION|ID")]
+    pub(crate) event: String,
+
+    /// Where the receipt goes; standard output when nothing is said.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// A log receipt made by `tally prove`.
+    #[arg(value_name = "FILE", required_unless_present = "data", conflicts_with = "data")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// A ledger's data directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// The key that signs the ledger's checkpoints, as `name+id+key`, or a file with it. For a
+    /// directory, `log.pub` in it is believed when nothing is said.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) log_key: Option<String>,
+
+    /// A checkpoint that you kept earlier: history must contain it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Vec<PathBuf>,
+
+    /// The author that must have signed a log receipt's envelope.
+    #[arg(long, value_name = "DID", requires = "file")]
+    pub(crate) author: Option<AgentId>,
+}

@@ -1,0 +1,97 @@
+//! `tally lineage`: what data or a task came from, or what came of it.
+
+use serde::Serialize;
+use tally_client::{Direction, LineageStart};
+use tally_node::history::fold_graph;
+use tally_protocol::{EnvelopeId, TreeSize};
+use tally_provenance::{Graph, NodeRef, Start, Unknown};
+
+use crate::args::{LineageArgs, LineageDirection, LineageStartArgs};
+use crate::error::CliError;
+use crate::output::Output;
+use crate::source::Source;
+
+#[derive(Serialize)]
+struct Answer {
+    tasks: Vec<String>,
+    data: Vec<String>,
+    #[serde(skip)]
+    dot: String,
+}
+
+pub(crate) async fn run(args: LineageArgs, output: Output) -> Result<(), CliError> {
+    let direction = match args.direction {
+        LineageDirection::Up => Direction::Up,
+        LineageDirection::Down => Direction::Down,
+    };
+    let answer = match Source::open(&args.source, output).await? {
+        Source::Directory(reader) => {
+            let graph = fold_graph(&reader)?;
+            let lineage = ask(&graph, &args.start, direction, args.depth)
+                .map_err(|unknown| CliError::Absent(unknown.to_string()))?;
+            let dot = lineage.to_dot();
+            let summary = lineage.summary();
+            Answer { tasks: summary.tasks, data: summary.data, dot }
+        }
+        Source::Server(client) => {
+            let start = server_start(&args.start);
+            let answer = client.lineage(start, direction, args.depth, TreeSize::ZERO).await?;
+            Answer { tasks: answer.tasks, data: answer.data, dot: answer.dot }
+        }
+    };
+    if args.dot {
+        output.line(&answer.dot);
+        return Ok(());
+    }
+    output.answer(&answer, |answer| text(answer, args.direction));
+    Ok(())
+}
+
+/// A task is named by its label; a text that is an id, and no label, names it by its id.
+fn ask(
+    graph: &Graph,
+    start: &LineageStartArgs,
+    direction: Direction,
+    depth: Option<u32>,
+) -> Result<tally_provenance::Lineage, Unknown> {
+    match (&start.data_ref, &start.task) {
+        (Some(uri), _) => graph.lineage(Start::DataUri(uri), direction, depth),
+        (None, Some(task)) => {
+            let by_label = graph.lineage(Start::TaskLabel(task), direction, depth);
+            match (by_label, task.parse::<EnvelopeId>()) {
+                (Err(_), Ok(id)) => {
+                    graph.lineage(Start::Node(NodeRef::Task(id)), direction, depth)
+                }
+                (answer, _) => answer,
+            }
+        }
+        (None, None) => unreachable!("the arguments require one of them"),
+    }
+}
+
+fn server_start(start: &LineageStartArgs) -> LineageStart {
+    match (&start.data_ref, &start.task) {
+        (Some(uri), _) => LineageStart::DataUri(uri.clone()),
+        (None, Some(task)) => match task.parse() {
+            Ok(id) => LineageStart::Task(id),
+            Err(_) => LineageStart::TaskLabel(task.clone()),
+        },
+        (None, None) => unreachable!("the arguments require one of them"),
+    }
+}
+
+fn text(answer: &Answer, direction: LineageDirection) -> String {
+    let word = match direction {
+        LineageDirection::Up => "came from",
+        LineageDirection::Down => "led to",
+    };
+    let mut text =
+        format!("{word} {} tasks and {} data references", answer.tasks.len(), answer.data.len());
+    for task in &answer.tasks {
+        text.push_str(&format!("\n  task  {task}"));
+    }
+    for data in &answer.data {
+        text.push_str(&format!("\n  data  {data}"));
+    }
+    text
+}

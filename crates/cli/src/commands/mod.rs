@@ -1,0 +1,10 @@
+//! The commands.
+
+pub(crate) mod keygen;
+pub(crate) mod lineage;
+pub(crate) mod log;
+pub(crate) mod objects;
+pub(crate) mod prove;
+pub(crate) mod serve;
+pub(crate) mod submit;
+pub(crate) mod verify;
