@@ -17,7 +17,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Duration;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use tally_benches::{Market, Sequencer, origin, verified};
 use tally_node::history::{fold_graph, fold_state, replay};
 use tally_protocol::{Position, TreeSize};
@@ -65,6 +65,7 @@ fn ledger(c: &mut Criterion) {
     let reader: &dyn LogReader = &reader;
 
     let mut group = c.benchmark_group("ledger");
+    group.sampling_mode(SamplingMode::Flat);
     group.throughput(Throughput::Elements(EVENTS as u64));
     group.bench_function("verify", |b| {
         b.iter(|| {
@@ -103,9 +104,10 @@ fn ledger(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default()
+        .without_plots()
         .sample_size(10)
         .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(4));
+        .measurement_time(Duration::from_secs(3));
     targets = ledger
 }
 criterion_main!(benches);

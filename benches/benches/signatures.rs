@@ -9,7 +9,9 @@
 //! All of it is on one thread. Payloads have 300 to 600 bytes. Copying the envelopes that a check
 //! consumes is not measured, nor is a batch with a bad signature in it, which costs more.
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use std::time::Duration;
+
+use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use tally_benches::{Market, origin};
 use tally_protocol::{ParsedEnvelope, SignedEnvelope, signature};
 
@@ -25,6 +27,7 @@ fn parsed(signers: usize) -> Vec<ParsedEnvelope> {
 
 fn signatures(c: &mut Criterion) {
     let mut group = c.benchmark_group("signatures");
+    group.sampling_mode(SamplingMode::Flat);
     group.throughput(Throughput::Elements(1));
     let (signed, envelopes) = (signed(16), parsed(16));
     let mut next = signed.iter().cycle().cloned();
@@ -52,9 +55,10 @@ fn signatures(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default()
+        .without_plots()
         .sample_size(20)
-        .warm_up_time(std::time::Duration::from_millis(500))
-        .measurement_time(std::time::Duration::from_secs(2));
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(1_500));
     targets = signatures
 }
 criterion_main!(benches);

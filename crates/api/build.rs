@@ -34,7 +34,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn generated(message: &DescriptorProto, package: &str, module: &str) -> Vec<(String, String)> {
     let name = format!("{package}.{}", message.name());
     let inner = format!("{module}::{}", message.name().to_snake_case());
-    let mut all = vec![(name.clone(), format!("{module}::{}", message.name().to_upper_camel_case()))];
+    let mut all =
+        vec![(name.clone(), format!("{module}::{}", message.name().to_upper_camel_case()))];
     for nested in &message.nested_type {
         all.extend(generated(nested, &name, &inner));
     }

@@ -1,1 +1,11 @@
-//! Tests of the whole
+//! What the tests of the whole share: the program as a child process, authors who sign by hand,
+//! an operator who forges, an examiner, and recorded workflows with their lineage.
+//!
+//! Nothing here is a test. What a test expects is never computed with the code that it tests: the
+//! lineage of a workflow comes straight from its file.
+
+pub mod examiner;
+pub mod operator;
+pub mod program;
+pub mod signer;
+pub mod workflow;

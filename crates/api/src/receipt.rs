@@ -74,8 +74,7 @@ impl LogReceipt {
 /// The proof in a log receipt.
 pub(crate) fn log_proof(receipt: &v1::LogReceipt) -> Result<LogProof, BadReceipt> {
     let hashes = hashes(&receipt.inclusion_proof).ok_or(BadReceipt::Shape("inclusion_proof"))?;
-    let proof =
-        InclusionProof::new(hashes).map_err(|_| BadReceipt::Shape("inclusion_proof"))?;
+    let proof = InclusionProof::new(hashes).map_err(|_| BadReceipt::Shape("inclusion_proof"))?;
     let checkpoint = SignedCheckpoint::parse(&receipt.checkpoint)
         .map_err(|_| BadReceipt::Shape("checkpoint"))?;
     let index = Position(receipt.position).leaf();

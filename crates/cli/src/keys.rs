@@ -103,7 +103,11 @@ pub(crate) fn log_key_in(data: &Path) -> Result<Option<VerifierKey>, CliError> {
 
 /// A log key as it is given on the command line: the key, or a file with it.
 pub(crate) fn log_key_argument(text: &str) -> Result<VerifierKey, CliError> {
-    if Path::new(text).exists() { parse_log_key(&read(Path::new(text))?) } else { parse_log_key(text) }
+    if Path::new(text).exists() {
+        parse_log_key(&read(Path::new(text))?)
+    } else {
+        parse_log_key(text)
+    }
 }
 
 fn parse_log_key(text: &str) -> Result<VerifierKey, CliError> {
@@ -114,7 +118,9 @@ fn parse_log_key(text: &str) -> Result<VerifierKey, CliError> {
 
 pub(crate) fn parse_origin(text: &str) -> Result<Origin, CliError> {
     Origin::new(text).map_err(|error| {
-        CliError::Usage(format!("{text:?} can't be a ledger's name: {error}; try example.org/ledger"))
+        CliError::Usage(format!(
+            "{text:?} can't be a ledger's name: {error}; try example.org/ledger"
+        ))
     })
 }
 

@@ -1,8 +1,7 @@
 //! An author: one key, one chain, one envelope after the other.
 
 use tally_protocol::{
-    AgentId, AgentKey, AuthorSequence, Envelope, EnvelopeId, Message, SignedEnvelope, Time,
-    TraceId,
+    AgentId, AgentKey, AuthorSequence, Envelope, EnvelopeId, Message, SignedEnvelope, Time, TraceId,
 };
 use tokio::sync::Mutex;
 

@@ -36,6 +36,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whose checkpoints are believed.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "made once a connection")]
 pub enum Trust {
     /// Those of this key, which came from elsewhere.
     Key(VerifierKey),
@@ -87,8 +88,7 @@ impl Client {
             .map_err(|_| ConnectError::Url { url: url.to_owned() })?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true);
-        let transport =
-            |source| ConnectError::Transport { url: url.to_owned(), source };
+        let transport = |source| ConnectError::Transport { url: url.to_owned(), source };
         let channel = endpoint.connect().await.map_err(transport)?;
         let mut ledger =
             LedgerClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
@@ -171,9 +171,8 @@ impl Client {
         envelopes: Vec<SignedEnvelope>,
     ) -> Result<Vec<Result<Receipt, Error>>, Error> {
         let payloads: Vec<_> = envelopes.iter().map(|signed| signed.payload.clone()).collect();
-        let requests = envelopes
-            .into_iter()
-            .map(|signed| AppendRequest { envelope: Some(signed.into()) });
+        let requests =
+            envelopes.into_iter().map(|signed| AppendRequest { envelope: Some(signed.into()) });
         let requests = tokio_stream::iter(requests.collect::<Vec<_>>());
         let mut responses = self.ledger.clone().append_stream(requests).await?.into_inner();
         let mut settled = Vec::with_capacity(payloads.len());
@@ -230,10 +229,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error`]; [`Error::Rejected`] when the event is not there.
-    pub async fn receipt(
-        &self,
-        event: get_log_receipt_request::Event,
-    ) -> Result<Receipt, Error> {
+    pub async fn receipt(&self, event: get_log_receipt_request::Event) -> Result<Receipt, Error> {
         let request = GetLogReceiptRequest { event: Some(event) };
         let response = self.proofs.clone().get_log_receipt(request).await?.into_inner();
         self.check(LogReceipt::try_from(response)?)
@@ -277,8 +273,7 @@ impl Client {
     }
 
     fn open(&self, note: &[u8]) -> Result<VerifiedCheckpoint, BadReceipt> {
-        let signed =
-            SignedCheckpoint::parse(note).map_err(|_| BadReceipt::Shape("checkpoint"))?;
+        let signed = SignedCheckpoint::parse(note).map_err(|_| BadReceipt::Shape("checkpoint"))?;
         signed
             .open(std::slice::from_ref(&self.log_key), &self.origin)
             .map_err(|cause| tally_tlog::LogProofVerifyError::Checkpoint(cause).into())

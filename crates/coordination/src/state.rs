@@ -193,7 +193,7 @@ pub struct Task {
     pub trace_id: Option<TraceId>,
     /// Where it stands.
     pub state: TaskState,
-    /// Last percentage reported.
+    /// Last percentage reported; 100 after success.
     pub percent: u32,
     /// When it was accepted.
     pub accepted_at: Option<Time>,

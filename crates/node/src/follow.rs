@@ -61,10 +61,9 @@ impl Follower {
                 }
             }
             // The sender is dropped when the pipeline has ended: what came last was just folded.
-            if self.snapshots.changed().await.is_err() {
-                if next == Position::at_tip(self.reader.tip().size) {
-                    return;
-                }
+            let ended = self.snapshots.changed().await.is_err();
+            if ended && next == Position::at_tip(self.reader.tip().size) {
+                return;
             }
         }
     }

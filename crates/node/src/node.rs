@@ -11,7 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tally_coordination::{Refusal, Rule, State};
 use tally_protocol::{
-    BadSignature, EnvelopeId, Event, Malformed, Origin, ParsedEnvelope, Position, Time, TreeSize,
+    BadSignature, EnvelopeId, Event, Malformed, Origin, ParsedEnvelope, Position, SignedEnvelope,
+    Time, TreeSize,
 };
 use tally_provenance::Graph;
 use tally_store::{
@@ -209,10 +210,7 @@ impl Node {
     ///
     /// # Errors
     /// [`OpenError`] names the place of any damage; the ledger is unchanged then.
-    pub fn open(
-        config: Config,
-        mut progress: impl FnMut(Progress),
-    ) -> Result<Self, OpenError> {
+    pub fn open(config: Config, mut progress: impl FnMut(Progress)) -> Result<Self, OpenError> {
         let Config { data, origin, signer, clock } = config;
         let (mut writer, reader, recovery) =
             SegmentLog::open(&data, &origin, Options::default(), &mut progress)?;
@@ -230,11 +228,7 @@ impl Node {
         let evidence = open_evidence(&data)?;
         let epoch = writer.open_epoch("tally")?;
 
-        let first = Snapshot {
-            state: head.state.clone(),
-            tip,
-            checkpoint: reader.checkpoint(),
-        };
+        let first = Snapshot { state: head.state.clone(), tip, checkpoint: reader.checkpoint() };
         let (announce, snapshots) = watch::channel(Arc::new(first));
         let (stopped_to, stopped) = watch::channel(None);
         let (intake_to, intake) = intake();
@@ -330,12 +324,12 @@ impl Node {
         place: OwnedSemaphorePermit,
     ) -> Result<Appending, AppendError> {
         let (answer_to, answer) = oneshot::channel();
-        let envelope_kept = envelope.clone();
+        let signed = envelope.signed().clone();
         let waiter = Waiter { answer: answer_to, _place: place };
         let intake = self.0.intake.read().expect("no holder of the lock panics");
         let sender = intake.as_ref().ok_or(AppendError::Stopped)?;
         sender.send(Pending { envelope, waiter }).map_err(|_| AppendError::Stopped)?;
-        Ok(Appending { node: self.clone(), envelope: envelope_kept, answer })
+        Ok(Appending { node: self.clone(), signed, answer })
     }
 
     /// One event.
@@ -411,18 +405,19 @@ impl Node {
         tracing::info!(size = %self.snapshot().tip.size, "ledger closed");
     }
 
-    fn keep_evidence(&self, envelope: &ParsedEnvelope, refusal: &mut Refusal) {
+    fn keep_evidence(&self, signed: SignedEnvelope, refusal: &mut Refusal) {
+        let Ok(envelope) = signed.parse() else { return };
         let author = envelope.envelope().author;
         let sequence = envelope.envelope().author_sequence;
         refusal.position = self.0.rows.author(&author, sequence).ok().flatten();
-        self.0.evidence.keep(envelope, refusal.position);
+        self.0.evidence.keep(&envelope, refusal.position);
     }
 }
 
 /// An envelope that was taken in and waits for its answer.
 pub struct Appending {
     node: Node,
-    envelope: ParsedEnvelope,
+    signed: SignedEnvelope,
     answer: oneshot::Receiver<Result<Placed, AppendError>>,
 }
 
@@ -432,7 +427,7 @@ impl Appending {
     /// # Errors
     /// [`AppendError`]; nothing has changed, but for [`AppendError::Unknown`].
     pub async fn receipt(self) -> Result<LogReceipt, AppendError> {
-        let Self { node, envelope, answer } = self;
+        let Self { node, signed, answer } = self;
         match answer.await.unwrap_or(Err(AppendError::Unknown)) {
             Ok(Placed::Committed(event)) => Ok(prove(&node, event, false)?),
             Ok(Placed::Duplicate(position)) => {
@@ -441,7 +436,7 @@ impl Appending {
             }
             Err(AppendError::Refused(mut refusal)) => {
                 if refusal.rule == Rule::Equivocation {
-                    node.keep_evidence(&envelope, &mut refusal);
+                    node.keep_evidence(signed, &mut refusal);
                 }
                 Err(AppendError::Refused(refusal))
             }

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
 use tally_protocol::{
-    BadSignature, Event, ParsedEnvelope, Position, VerifiedEnvelope, signature,
+    BadSignature, Event, ParsedEnvelope, Position, TreeSize, VerifiedEnvelope, signature,
 };
 use tally_store::{Epoch, LogWriter, TreeFiles};
 use tally_tlog::NoteSigner;
@@ -233,11 +233,16 @@ impl Committer {
                 waiter.answer(answer(verdict, broken));
             }
         }
+        // What is not durable of them is rebuilt at the next start.
+        if let Err(error) = self.tree.sync() {
+            tracing::warn!(%error, "tree nodes could not be made durable");
+        }
     }
 
     fn commit(&mut self, plan: &Plan) -> Result<(), tally_store::AppendError> {
         let Some(group) = &plan.group else { return Ok(()) };
-        let expected = self.writer.tip().size;
+        let first = group.events.first().expect("a group has an event");
+        let expected = TreeSize::new(first.position().0);
         let tip = self.writer.append(self.epoch, expected, group)?;
         assert_eq!(tip, plan.next.tip(), "the store commits what was planned");
         // Tree nodes can be rebuilt from the log, so they need no fsync and no undo.

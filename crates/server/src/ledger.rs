@@ -125,12 +125,7 @@ impl Ledger for Service {
             return Err(beyond(&self.node, from));
         }
         let (to_reader, batches) = mpsc::channel(BATCHES_AHEAD);
-        tokio::spawn(follow(
-            self.node.clone(),
-            Position(from),
-            to_reader,
-            self.stopping.clone(),
-        ));
+        tokio::spawn(follow(self.node.clone(), Position(from), to_reader, self.stopping.clone()));
         Ok(Response::new(ReceiverStream::new(batches)))
     }
 }

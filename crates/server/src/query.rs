@@ -53,7 +53,7 @@ impl Query for Service {
     ) -> Result<Response<SearchCatalogResponse>, Status> {
         let SearchCatalogRequest { criteria, at_least } = request.into_inner();
         let criteria = Discover::from_wire(criteria.unwrap_or_default());
-        let criteria = criteria.map_err(|e| Answer::from(e))?;
+        let criteria = criteria.map_err(Answer::from)?;
         let snapshot = self.snapshot(at_least).await?;
         Ok(Response::new(CatalogView::of(&snapshot.state, &criteria).into()))
     }

@@ -159,7 +159,9 @@ fn examine_some(items: Vec<Item>) -> Vec<ExaminedItem> {
         Item::Event(event) => {
             let envelope = match faults.next().expect("one entry an event") {
                 Some(malformed) => Err(Fault::Malformed(malformed)),
-                None => verified.next().expect("one entry a parsed event").map_err(Fault::Signature),
+                None => {
+                    verified.next().expect("one entry a parsed event").map_err(Fault::Signature)
+                }
             };
             let (chain, leaf) = (event.chain(), event.leaf());
             ExaminedItem::Event(Box::new(Examined { event, chain, leaf, envelope }))
@@ -213,7 +215,8 @@ impl<'t> Judge<'t> {
             return bad("position", format!("the event says it is at {}", event.position()));
         }
         if event.previous_chain() != self.chain {
-            let found = format!("links to {}, the log is at {}", event.previous_chain(), self.chain);
+            let found =
+                format!("links to {}, the log is at {}", event.previous_chain(), self.chain);
             return bad("chain", found);
         }
         if event.recorded_at() < self.recorded_at {
@@ -229,9 +232,8 @@ impl<'t> Judge<'t> {
         if let Some(first) = self.state.position_of(&id) {
             return bad("position", format!("the envelope stands at {first} already"));
         }
-        let change = admit(&self.state, id, said, at).map_err(|refusal| {
-            FirstBad::new(next, refusal.rule.code(), refusal)
-        })?;
+        let change = admit(&self.state, id, said, at)
+            .map_err(|refusal| FirstBad::new(next, refusal.rule.code(), refusal))?;
         self.state.fold(change);
         self.recorded_at = at;
         self.chain = chain;
@@ -266,7 +268,10 @@ impl<'t> Judge<'t> {
         }
         let computed = self.frontier.root();
         if root != computed {
-            return bad("tree", format!("the group's end says root {root}, the tree has {computed}"));
+            return bad(
+                "tree",
+                format!("the group's end says root {root}, the tree has {computed}"),
+            );
         }
         self.committed = size;
         if self.trust.keys.is_empty() {

@@ -6,15 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::{Error, Problem};
 
 /// What may be at the top, beside names that begin with a dot and what `.gitignore` names there.
-const TOP_LEVEL: [&str; 14] = [
+const TOP_LEVEL: [&str; 10] = [
     "Cargo.toml",
     "Cargo.lock",
     "LICENSE",
     "README.md",
-    "CHANGELOG.md",
-    "clippy.toml",
-    "rustfmt.toml",
-    "deny.toml",
     "crates",
     "proto",
     "tools",

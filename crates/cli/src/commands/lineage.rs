@@ -59,9 +59,7 @@ fn ask(
         (None, Some(task)) => {
             let by_label = graph.lineage(Start::TaskLabel(task), direction, depth);
             match (by_label, task.parse::<EnvelopeId>()) {
-                (Err(_), Ok(id)) => {
-                    graph.lineage(Start::Node(NodeRef::Task(id)), direction, depth)
-                }
+                (Err(_), Ok(id)) => graph.lineage(Start::Node(NodeRef::Task(id)), direction, depth),
                 (answer, _) => answer,
             }
         }

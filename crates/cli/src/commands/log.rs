@@ -3,9 +3,7 @@
 use serde::Serialize;
 use tally_client::Subscription;
 use tally_node::history::READ_LIMIT;
-use tally_protocol::message::{
-    AdvertiseCapability, Attest, Intent, Message, Negotiate, Observe,
-};
+use tally_protocol::message::{AdvertiseCapability, Attest, Intent, Message, Negotiate, Observe};
 use tally_protocol::{ChainHash, Envelope, EnvelopeId, Event, Position, Time};
 use tally_store::LogReader;
 
@@ -42,7 +40,9 @@ pub(crate) async fn run(args: LogArgs, output: Output) -> Result<(), CliError> {
             }
             Ok(())
         }
-        Source::Server(client) if args.follow => print_all(client.subscribe(from).await?, output).await,
+        Source::Server(client) if args.follow => {
+            print_all(client.subscribe(from).await?, output).await
+        }
         Source::Server(client) => {
             print_all(client.read(from, args.to.map(Position)).await?, output).await
         }
@@ -109,8 +109,12 @@ fn summary(message: &Message) -> String {
             }
             None => format!("on {}", short(offer.intent)),
         },
-        Message::Negotiate(Negotiate::Counter(counter)) => format!("counters {}", short(counter.offer)),
-        Message::Negotiate(Negotiate::Decline(decline)) => format!("declines {}", short(decline.offer)),
+        Message::Negotiate(Negotiate::Counter(counter)) => {
+            format!("counters {}", short(counter.offer))
+        }
+        Message::Negotiate(Negotiate::Decline(decline)) => {
+            format!("declines {}", short(decline.offer))
+        }
         Message::Negotiate(Negotiate::Withdraw(withdraw)) => {
             format!("withdraws {}", short(withdraw.offer))
         }
@@ -124,7 +128,9 @@ fn summary(message: &Message) -> String {
             format!("{} {} {} %", short(progress.task), progress.state.name(), progress.percent)
         }
         Message::TaskDone(done) => format!("{} {}", short(done.task), done.outcome.name()),
-        Message::Attest(Attest::Claim(claim)) => format!("claims {}: {}", claim.kind, claim.statement),
+        Message::Attest(Attest::Claim(claim)) => {
+            format!("claims {}: {}", claim.kind, claim.statement)
+        }
         Message::Attest(Attest::Delegate(delegation)) => {
             format!("delegates to {}", delegation.delegate.short())
         }

@@ -22,9 +22,8 @@ pub(crate) async fn catalog(args: CatalogArgs, output: Output) -> Result<(), Cli
 }
 
 fn criteria(args: &CatalogArgs) -> Result<Discover, CliError> {
-    let usage = |what: &str, error: &dyn std::fmt::Display| {
-        CliError::Usage(format!("{what}: {error}"))
-    };
+    let usage =
+        |what: &str, error: &dyn std::fmt::Display| CliError::Usage(format!("{what}: {error}"));
     let text = args.criteria.as_deref().unwrap_or("{}");
     let mut criteria: Discover =
         serde_json::from_str(text).map_err(|error| usage("--criteria", &error))?;
@@ -45,7 +44,8 @@ fn catalog_text(catalog: &CatalogView, misses: bool) -> String {
     let mut text = format!("{found}\n{} capabilities", catalog.matches.len());
     if misses {
         for miss in &catalog.near_misses {
-            let reasons = miss.failed.iter().map(|failed| format!("{}: {}", failed.field, failed.found));
+            let reasons =
+                miss.failed.iter().map(|failed| format!("{}: {}", failed.field, failed.found));
             let reasons: Vec<_> = reasons.collect();
             let name = &miss.capability.terms.name;
             text.push_str(&format!("\nnot {name}: {}", reasons.join("; ")));

@@ -106,4 +106,3 @@ fn with_event(event: &Event, proof: &LogProof) -> Result<LogProof, CliError> {
     LogProof::new(extra, proof.index(), proof.inclusion_proof().clone(), proof.checkpoint().clone())
         .map_err(|error| CliError::failed("the proof", error))
 }
-

@@ -47,8 +47,7 @@ pub(crate) fn open_node(
     output: Output,
 ) -> Result<Node, CliError> {
     let Identity { origin, signer } = identity;
-    let config =
-        Config { data: data.to_owned(), origin, signer, clock: Arc::new(SystemClock) };
+    let config = Config { data: data.to_owned(), origin, signer, clock: Arc::new(SystemClock) };
     let bar = output.progress("opening", 0);
     let node = Node::open(config, |progress| {
         bar.set_length(progress.bytes_total);

@@ -81,8 +81,11 @@ fn read_statements(path: &Path) -> Result<Vec<Statement>, CliError> {
 fn read_statement(index: usize, value: Value) -> Result<Statement, CliError> {
     let bare = value.get("message").is_none();
     let read = if bare {
-        serde_json::from_value(value)
-            .map(|message| Statement { message, trace_id: None, causes: Vec::new() })
+        serde_json::from_value(value).map(|message| Statement {
+            message,
+            trace_id: None,
+            causes: Vec::new(),
+        })
     } else {
         serde_json::from_value(value)
     };

@@ -2,6 +2,7 @@
 //! connection of its own, and learns from the ledger alone what the others do.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::task::Poll;
 
 use indicatif::ProgressBar;
 use tally_client::{Author, Client, Context, Receipt, Subscription};
@@ -14,10 +15,9 @@ use tally_protocol::message::{
 use tally_protocol::parts::{
     DataRef, Document, Label, Measure, Name, PolicyRef, Price, Resource, Text,
 };
-use tally_protocol::{
-    AgentId, AgentKey, Envelope, EnvelopeId, Message, Position, Time, TraceId,
-};
+use tally_protocol::{AgentId, AgentKey, Envelope, EnvelopeId, Message, Position, Time, TraceId};
 use tally_provenance::TASK_LABEL_KEY;
+use tokio::sync::watch;
 
 use crate::demo::halves::Halves;
 use crate::demo::script::{Script, ScriptTask};
@@ -41,14 +41,22 @@ const METHOD: &str = "least-total/1";
 
 const HOUR_US: u64 = 3_600_000_000;
 
-/// Plays the whole workflow; false when a task failed at every attempt.
+/// How a play ended.
+pub(crate) struct Ending {
+    /// False when a task failed at every attempt.
+    pub(crate) completed: bool,
+    /// What the providers are called.
+    pub(crate) names: HashMap<AgentId, String>,
+}
+
+/// Plays the whole workflow.
 pub(crate) async fn play(
     script: &Script,
     trace_id: TraceId,
     halves: &Halves,
     connect: impl AsyncFn() -> Result<Client, CliError>,
     output: Output,
-) -> Result<bool, CliError> {
+) -> Result<Ending, CliError> {
     let agent = |name: &str, client: Client| Agent {
         name: name.to_owned(),
         author: client.author(AgentKey::generate()),
@@ -62,48 +70,55 @@ pub(crate) async fn play(
     let began_us = now_us().saturating_sub(script.makespan_us());
 
     let mut providers = Vec::new();
+    let mut names = HashMap::new();
     for (index, name) in script.providers().iter().enumerate() {
         let events = connect().await?.subscribe(from).await?;
         let agent = agent(name, connect().await?);
         auditor.certify(&agent).await?;
-        let provider =
-            Provider { agent, index, script, began_us, events, seen: Seen::default() };
+        names.insert(agent.id(), name.clone());
+        let provider = Provider { agent, index, script, began_us, events, seen: Seen::default() };
         providers.push(provider.publish().await?);
     }
     let bar = output.progress("playing", script.tasks().len() as u64);
     let events = connect().await?.subscribe(from).await?;
     let mut conductor = Conductor::new(initiator, script, events, bar).await?;
-    let working = providers.into_iter().map(Provider::work);
-    let completed = first_of(conductor.conduct(), working).await?;
+    let (done_to, done) = watch::channel(false);
+    let conducting = async {
+        let completed = conductor.conduct().await;
+        // The providers finish what they are saying, receipts included.
+        done_to.send_replace(true);
+        completed
+    };
+    let working = providers.into_iter().map(|provider| provider.work(done.clone()));
+    let (completed, ()) = tokio::try_join!(conducting, all(working.collect()))?;
     conductor.bar.finish_and_clear();
     conductor.close().await?;
-    Ok(completed)
+    Ok(Ending { completed, names })
 }
 
-/// Runs the conductor to its end while the providers work; a provider only ends by failing.
-async fn first_of<'a, P>(
-    conductor: impl Future<Output = Result<bool, CliError>>,
-    providers: impl Iterator<Item = P>,
-) -> Result<bool, CliError>
+/// Runs the providers side by side until all have ended, or one fails.
+async fn all<P>(providers: Vec<P>) -> Result<(), CliError>
 where
-    P: Future<Output = Result<(), CliError>> + 'a,
+    P: Future<Output = Result<(), CliError>>,
 {
-    let mut working: Vec<_> = providers.map(Box::pin).collect();
-    let any_provider = std::future::poll_fn(move |context| {
-        for provider in &mut working {
-            if let std::task::Poll::Ready(ended) = provider.as_mut().poll(context) {
-                return std::task::Poll::Ready(ended);
+    let mut working: Vec<_> = providers.into_iter().map(Box::pin).collect();
+    std::future::poll_fn(move |context| {
+        let mut failed = None;
+        working.retain_mut(|provider| match provider.as_mut().poll(context) {
+            Poll::Pending => true,
+            Poll::Ready(Ok(())) => false,
+            Poll::Ready(Err(error)) => {
+                failed = Some(error);
+                false
             }
+        });
+        match failed {
+            Some(error) => Poll::Ready(Err(error)),
+            None if working.is_empty() => Poll::Ready(Ok(())),
+            None => Poll::Pending,
         }
-        std::task::Poll::Pending
-    });
-    tokio::select! {
-        done = conductor => done,
-        ended = any_provider => {
-            ended?;
-            Err(CliError::Failed("the ledger ended a provider's subscription".into()))
-        }
-    }
+    })
+    .await
 }
 
 // ------------------------------------------------------------------ any agent
@@ -121,11 +136,7 @@ impl Agent<'_> {
     }
 
     /// Says something and keeps the half that comes back.
-    async fn say(
-        &self,
-        message: Message,
-        causes: Vec<EnvelopeId>,
-    ) -> Result<EnvelopeId, CliError> {
+    async fn say(&self, message: Message, causes: Vec<EnvelopeId>) -> Result<EnvelopeId, CliError> {
         let context = Context { trace_id: Some(self.trace_id), causes };
         let receipt: Receipt = self.author.append(message, context).await?;
         self.halves.keep(&self.name, &receipt)?;
@@ -264,13 +275,19 @@ impl Provider<'_> {
         10 + self.index as u64
     }
 
-    async fn work(mut self) -> Result<(), CliError> {
-        while let Some((id, envelope)) = next_envelope(&mut self.events).await? {
+    async fn work(mut self, mut done: watch::Receiver<bool>) -> Result<(), CliError> {
+        loop {
+            let next = tokio::select! {
+                next = next_envelope(&mut self.events) => next?,
+                _ = done.wait_for(|done| *done) => return Ok(()),
+            };
+            let Some((id, envelope)) = next else {
+                return Err(CliError::Failed("the ledger ended a provider's subscription".into()));
+            };
             if envelope.trace_id == Some(self.agent.trace_id) {
                 self.answer(id, envelope.message).await?;
             }
         }
-        Ok(())
     }
 
     async fn answer(&mut self, id: EnvelopeId, message: Message) -> Result<(), CliError> {
@@ -307,7 +324,12 @@ impl Provider<'_> {
         Ok(())
     }
 
-    async fn make(&mut self, cause: EnvelopeId, index: usize, offer: Offer) -> Result<(), CliError> {
+    async fn make(
+        &mut self,
+        cause: EnvelopeId,
+        index: usize,
+        offer: Offer,
+    ) -> Result<(), CliError> {
         let id = self.agent.say(Message::Offer(offer.clone()), vec![cause]).await?;
         self.seen.offered.insert(id, (index, offer));
         Ok(())
@@ -315,8 +337,8 @@ impl Provider<'_> {
 
     /// The provider of the record is the fastest; others say that they take longer.
     fn offer(&self, intent: EnvelopeId, task: &ScriptTask) -> Offer {
-        let distance =
-            (self.index + self.script.providers().len() - task.provider) % self.script.providers().len();
+        let distance = (self.index + self.script.providers().len() - task.provider)
+            % self.script.providers().len();
         let duration_us = task.runtime_us / 100 * (100 + 12 * distance as u64);
         Offer {
             intent,
@@ -521,14 +543,13 @@ impl<'s> Conductor<'s> {
             let Some((id, envelope)) = next_envelope(&mut self.events).await? else {
                 return Err(CliError::Failed("the ledger ended the subscription".into()));
             };
-            match envelope.message {
-                Message::Offer(offer) => self.weigh(id, offer).await?,
-                Message::TaskDone(done) => {
-                    if !self.take_receipt(&done).await? {
-                        return Ok(false);
-                    }
-                }
-                _ => {}
+            let goes_on = match envelope.message {
+                Message::Offer(offer) => self.weigh(id, offer).await.map(|()| true)?,
+                Message::TaskDone(done) => self.take_receipt(&done).await?,
+                _ => true,
+            };
+            if !goes_on {
+                return Ok(false);
             }
         }
         Ok(true)
@@ -559,8 +580,7 @@ impl<'s> Conductor<'s> {
         let causes = self.parents(task).take(16).collect();
         let intent = self.agent.say(Message::Intent(Intent::Open(terms)), causes).await?;
         self.last_intent = Some(intent);
-        let negotiation =
-            Negotiation { task: index, offers: BTreeMap::new(), countered: false };
+        let negotiation = Negotiation { task: index, offers: BTreeMap::new(), countered: false };
         self.open.insert(intent, negotiation);
         Ok(())
     }
@@ -726,7 +746,10 @@ fn evaluation(negotiation: &Negotiation) -> Evaluation {
         scores: vec![
             Measure {
                 name: name("price"),
-                value: offer.price.as_ref().map_or(0, |p| i64::try_from(p.amount).unwrap_or(i64::MAX)),
+                value: offer
+                    .price
+                    .as_ref()
+                    .map_or(0, |p| i64::try_from(p.amount).unwrap_or(i64::MAX)),
                 unit: Some(name("EUR.cent")),
             },
             Measure {

@@ -96,7 +96,7 @@ async fn play(
     let connect = async || -> Result<Client, CliError> {
         Ok(Client::connect(url, Trust::Key(node.log_key().clone())).await?)
     };
-    let completed = agents::play(&script, trace_id, &halves, connect, output).await?;
+    let ending = agents::play(&script, trace_id, &halves, connect, output).await?;
     let size = node.snapshot().tip.size;
     let took = began.elapsed();
 
@@ -111,5 +111,5 @@ async fn play(
         .ask_graph(TreeSize::new(size.as_u64()), |graph| graph.workflow(Some(trace_id)))
         .await
         .ok_or_else(|| CliError::Failed("the ledger stopped while it was asked".into()))?;
-    Ok(Played::new(&script, &workflow, &report, &halves, completed, took, url, data))
+    Ok(Played::new(&script, &workflow, &report, &halves, &ending, took, url, data))
 }

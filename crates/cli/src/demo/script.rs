@@ -77,11 +77,8 @@ impl Script {
                 return Err(usage(format!("two tasks have the id {:?}", task.id)));
             }
         }
-        let sizes: HashMap<&str, u64> = specification
-            .files
-            .iter()
-            .map(|file| (file.id.as_str(), file.size_in_bytes))
-            .collect();
+        let sizes: HashMap<&str, u64> =
+            specification.files.iter().map(|file| (file.id.as_str(), file.size_in_bytes)).collect();
         let machines: Vec<String> =
             execution.machines.iter().map(|machine| machine.node_name.clone()).collect();
         let providers = providers(&machines);

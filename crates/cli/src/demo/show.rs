@@ -8,6 +8,7 @@ use tally_protocol::AgentId;
 use tally_provenance::{CriticalPath, Workflow, WorkflowIntent, WorkflowTask};
 use tally_verify::{FirstBad, Report, Verdict};
 
+use crate::demo::agents::Ending;
 use crate::demo::halves::Halves;
 use crate::demo::script::Script;
 use crate::output::{duration_text, table};
@@ -45,17 +46,19 @@ struct TaskRow {
     offers: usize,
     attempts: usize,
     executor: Option<AgentId>,
+    executor_name: Option<String>,
     outcome: String,
     duration_us: u64,
 }
 
 impl TaskRow {
-    fn new(intent: &WorkflowIntent, last: &WorkflowTask) -> Self {
+    fn new(intent: &WorkflowIntent, last: &WorkflowTask, ending: &Ending) -> Self {
         Self {
             task: last.title().to_owned(),
             offers: intent.offers.len(),
             attempts: intent.tasks.len(),
             executor: last.executor,
+            executor_name: last.executor.and_then(|agent| ending.names.get(&agent).cloned()),
             outcome: last.outcome.map_or("running".into(), |outcome| outcome.name()),
             duration_us: last.timing.duration_us.unwrap_or(0),
         }
@@ -69,15 +72,16 @@ impl Played {
         workflow: &Workflow,
         report: &Report,
         halves: &Halves,
-        completed: bool,
+        ending: &Ending,
         took: Duration,
         url: &str,
         data: &Path,
     ) -> Self {
-        let row = |intent: &WorkflowIntent| Some(TaskRow::new(intent, intent.tasks.last()?));
+        let row =
+            |intent: &WorkflowIntent| Some(TaskRow::new(intent, intent.tasks.last()?, ending));
         Self {
             workflow: script.name().to_owned(),
-            completed,
+            completed: ending.completed,
             tasks: workflow.intents.iter().filter_map(row).collect(),
             offers: workflow.intents.iter().map(|intent| intent.offers.len()).sum(),
             attempts: workflow.intents.iter().map(|intent| intent.tasks.len()).sum(),
@@ -101,7 +105,7 @@ impl Played {
                 task.task.clone(),
                 task.offers.to_string(),
                 task.attempts.to_string(),
-                task.executor.map_or(String::new(), |agent| agent.short()),
+                task.executor_name.clone().unwrap_or_default(),
                 task.outcome.clone(),
                 duration_text(task.duration_us),
             ]);

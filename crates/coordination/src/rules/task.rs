@@ -336,6 +336,7 @@ fn ended(context: &Context<'_>, task: &Task, outcome: Outcome) -> Verdict {
     let (position, recorded_at) = (context.position(), context.at);
     let task = Task {
         state: TaskState::Ended(outcome),
+        percent: if outcome == Outcome::Succeeded { 100 } else { task.percent },
         heard_at: context.at,
         ended: Some(Ended { receipt, outcome, position, recorded_at }),
         ..task.clone()
