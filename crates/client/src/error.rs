@@ -16,7 +16,7 @@ pub enum ConnectError {
         url: String,
     },
     /// Nobody answers.
-    #[error("no ledger answers at {url}: {source}; is `tally serve` running there?")]
+    #[error("no ledger answers at {url}: {}; is `tally serve` running there?", root_cause(source))]
     Transport {
         /// The URL.
         url: String,
@@ -34,6 +34,15 @@ pub enum ConnectError {
         /// The key that is trusted.
         trusted: String,
     },
+}
+
+/// What the operating system said: the transport's own text says only that it failed.
+fn root_cause(error: &tonic::transport::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 /// A refusal by the ledger.

@@ -1,0 +1,5 @@
+//! Tests of the node: the pure plan, and the pipeline on a real directory.
+
+mod author;
+mod pipeline;
+mod planning;
