@@ -97,7 +97,12 @@ fn a_killed_server_has_everything_that_it_gave_receipts_for() {
     let mut held: HashMap<EnvelopeId, (Position, Hash)> = HashMap::new();
     for cycle in 0..CYCLES {
         let server = Server::start(directory.path());
-        assert!(server.size >= held.len() as u64, "{} receipts, {} events", held.len(), server.size);
+        assert!(
+            server.size >= held.len() as u64,
+            "{} receipts, {} events",
+            held.len(),
+            server.size
+        );
         let new = runtime.block_on(async {
             let client = server.client().await;
             check_held(&client, &held, cycle).await;
@@ -156,15 +161,12 @@ fn key(number: u64) -> AgentKey {
     AgentKey::from_seed(&seed)
 }
 
-async fn check_held(
-    client: &Client,
-    held: &HashMap<EnvelopeId, (Position, Hash)>,
-    cycle: usize,
-) {
+async fn check_held(client: &Client, held: &HashMap<EnvelopeId, (Position, Hash)>, cycle: usize) {
     for (id, (position, leaf)) in held {
-        let receipt = client.receipt_of(id).await.unwrap_or_else(|error| {
-            panic!("cycle {cycle}: {id} at {position} is gone: {error}")
-        });
+        let receipt = client
+            .receipt_of(id)
+            .await
+            .unwrap_or_else(|error| panic!("cycle {cycle}: {id} at {position} is gone: {error}"));
         assert_eq!(receipt.position(), *position, "cycle {cycle}: {id} has moved");
         assert_eq!(receipt.event().leaf(), *leaf, "cycle {cycle}: {id} has changed");
     }

@@ -32,8 +32,8 @@ impl Operator {
     /// When the directory can't be written.
     pub fn begin(data: &Path, origin: &Origin) -> Self {
         let signer = NoteSigner::from_seed(origin.key_name(), &[3; 32]);
-        let (mut writer, _, _) = SegmentLog::open(data, origin, Options::default(), &mut |_| {})
-            .expect("a new log");
+        let (mut writer, _, _) =
+            SegmentLog::open(data, origin, Options::default(), &mut |_| {}).expect("a new log");
         let epoch = writer.open_epoch("operator").expect("an epoch");
         std::fs::write(data.join("log.pub"), format!("{}\n", signer.verifier_key()))
             .expect("the key is written");

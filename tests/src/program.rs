@@ -141,10 +141,7 @@ pub fn tally<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Answer {
 }
 
 /// Runs the program to its end with something on its standard input.
-pub fn tally_with_input<S: AsRef<OsStr>>(
-    args: impl IntoIterator<Item = S>,
-    input: &str,
-) -> Answer {
+pub fn tally_with_input<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, input: &str) -> Answer {
     run(command(args), Some(input))
 }
 

@@ -231,7 +231,14 @@ pub struct Shape {
 
 /// Decorations of names that break whoever does not quote.
 const ODD: [&str; 8] = [
-    "", " with space", " \"quoted\"", " l'été", " 深度", " a/b#c?d=e&f", " 100%", " \\back$(slash)",
+    "",
+    " with space",
+    " \"quoted\"",
+    " l'été",
+    " 深度",
+    " a/b#c?d=e&f",
+    " 100%",
+    " \\back$(slash)",
 ];
 
 /// A small generator of numbers (SplitMix64): the same seed gives the same workflow.
@@ -283,12 +290,7 @@ pub fn generate(path: &Path, seed: u64, shape: Shape) -> usize {
 }
 
 /// A task that reads of one or two before it in its lane, or only waits for one.
-fn lane_task(
-    tasks: &[Made],
-    first: usize,
-    (lane, step): (usize, usize),
-    dice: &mut Dice,
-) -> Made {
+fn lane_task(tasks: &[Made], first: usize, (lane, step): (usize, usize), dice: &mut Dice) -> Made {
     let odd = ODD[dice.roll(ODD.len())];
     let outputs = (0..1 + dice.roll(2)).map(|n| format!("out {lane}-{step}-{n}{odd}")).collect();
     let mut made = Made {

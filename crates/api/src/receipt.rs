@@ -1,7 +1,7 @@
 //! The log receipt: what an author needs, beside the own payload, to prove that it is in the log.
 
 use bytes::Bytes;
-use tally_protocol::{ChainHash, Event, Origin, Position, SignedEnvelope, Time};
+use tally_protocol::{ChainHash, Event, Origin, Position, SignedEnvelope, Time, signature};
 use tally_tlog::{
     Hash, InclusionProof, LogProof, LogProofVerifyError, SignedCheckpoint, VerifiedCheckpoint,
     VerifierKey,
@@ -39,14 +39,23 @@ impl LogReceipt {
     /// only hold for what the author sent.
     ///
     /// # Errors
-    /// [`BadReceipt::Shape`] names the field.
-    pub fn read(response: v1::AppendResponse, payload: &Bytes) -> Result<Self, BadReceipt> {
+    /// [`BadReceipt::Shape`] names the field; [`BadReceipt::Signature`] when another signature was
+    /// recorded that is not the author's.
+    pub fn read(response: v1::AppendResponse, sent: &SignedEnvelope) -> Result<Self, BadReceipt> {
         let receipt = response.receipt.ok_or(BadReceipt::Shape("receipt"))?;
+        if receipt.recorded_at_us < 0 {
+            return Err(BadReceipt::Shape("recorded_at_us"));
+        }
         let signature = receipt.signature.as_ref().try_into();
         let signed = SignedEnvelope {
-            payload: payload.clone(),
+            payload: sent.payload.clone(),
             signature: signature.map_err(|_| BadReceipt::Shape("signature"))?,
         };
+        // The first append of a duplicate may have carried another signature, as good as this one.
+        if signed != *sent {
+            let parsed = signed.clone().parse().map_err(|_| BadReceipt::Shape("payload"))?;
+            signature::verify(parsed).map_err(|_| BadReceipt::Signature)?;
+        }
         let chain = receipt.previous_chain.as_ref().try_into();
         let event = Event::new(
             Position(receipt.position),

@@ -136,7 +136,7 @@ impl Client {
     pub async fn append(&self, signed: &SignedEnvelope) -> Result<Receipt, Error> {
         let request = AppendRequest { envelope: Some(signed.clone().into()) };
         let response = self.ledger.clone().append(request).await?.into_inner();
-        self.check(LogReceipt::read(response, &signed.payload)?)
+        self.check(LogReceipt::read(response, signed)?)
     }
 
     /// Appends a signed envelope again and again while its outcome is unknown.
@@ -170,26 +170,25 @@ impl Client {
         &self,
         envelopes: Vec<SignedEnvelope>,
     ) -> Result<Vec<Result<Receipt, Error>>, Error> {
-        let payloads: Vec<_> = envelopes.iter().map(|signed| signed.payload.clone()).collect();
-        let requests =
-            envelopes.into_iter().map(|signed| AppendRequest { envelope: Some(signed.into()) });
-        let requests = tokio_stream::iter(requests.collect::<Vec<_>>());
+        let request =
+            |signed: &SignedEnvelope| AppendRequest { envelope: Some(signed.clone().into()) };
+        let requests = tokio_stream::iter(envelopes.iter().map(request).collect::<Vec<_>>());
         let mut responses = self.ledger.clone().append_stream(requests).await?.into_inner();
-        let mut settled = Vec::with_capacity(payloads.len());
-        while settled.len() < payloads.len() {
+        let mut settled = Vec::with_capacity(envelopes.len());
+        while settled.len() < envelopes.len() {
             let batch = responses.message().await?.ok_or(Error::StreamEnded)?;
             for result in batch.results {
-                let payload = usize::try_from(result.index)
+                let sent = usize::try_from(result.index)
                     .ok()
                     .filter(|index| *index == settled.len())
-                    .and_then(|index| payloads.get(index))
+                    .and_then(|index| envelopes.get(index))
                     .ok_or(BadAnswer::Shape("result.index"))?;
                 settled.push(match result.outcome.ok_or(BadAnswer::Shape("result.outcome"))? {
                     Outcome::Refused(refused) => Err(Error::Rejected(refused.into())),
                     Outcome::Appended(mut response) => {
                         let receipt = response.receipt.get_or_insert_default();
                         receipt.checkpoint = batch.checkpoint.clone();
-                        self.read_receipt(response, payload)
+                        self.read_receipt(response, sent)
                     }
                 });
             }
@@ -200,9 +199,9 @@ impl Client {
     fn read_receipt(
         &self,
         response: AppendResponse,
-        payload: &bytes::Bytes,
+        sent: &SignedEnvelope,
     ) -> Result<Receipt, Error> {
-        self.check(LogReceipt::read(response, payload)?)
+        self.check(LogReceipt::read(response, sent)?)
     }
 
     /// Checks a receipt, and that the ledger never shows two trees of one size.

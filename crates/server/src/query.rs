@@ -16,7 +16,7 @@ use tally_protocol::{AgentId, EnvelopeId, TreeSize};
 use tally_provenance::{Direction, Lineage, NodeRef, Start};
 use tonic::{Request, Response, Status};
 
-use crate::status::{Answer, invalid, stopping};
+use crate::status::{Answer, invalid, stopping, unknown_start};
 
 pub(crate) struct Service {
     pub(crate) node: Node,
@@ -113,7 +113,7 @@ impl Query for Service {
             .ok_or_else(stopping)?;
         match lineage {
             Ok(lineage) => Ok(Response::new(wire_lineage(&lineage))),
-            Err(unknown) => Err(Status::not_found(unknown.to_string())),
+            Err(unknown) => Err(unknown_start(&unknown)),
         }
     }
 }

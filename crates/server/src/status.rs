@@ -8,6 +8,7 @@ use tally_api::v1::Refused;
 use tally_coordination::{Cause, Refusal};
 use tally_node::{AppendError, ProofError, RETRY_DELAY};
 use tally_protocol::{EnvelopeId, Malformed};
+use tally_provenance::Unknown;
 use tally_store::{ReadError, TreeError};
 use tonic::{Code, Status};
 
@@ -178,6 +179,11 @@ pub(crate) fn invalid(field: &'static str, message: &'static str) -> Status {
 pub(crate) fn absent(id: &EnvelopeId) -> Status {
     let message = format!("envelope {id} is not in this ledger");
     Answer::new(Code::NotFound, "absent", message).object(id).into()
+}
+
+/// Nothing that lineage could start from.
+pub(crate) fn unknown_start(unknown: &Unknown) -> Status {
+    Answer::new(Code::NotFound, "absent", unknown).into()
 }
 
 /// The node is stopping.

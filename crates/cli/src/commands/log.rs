@@ -24,6 +24,10 @@ struct Line {
 
 pub(crate) async fn run(args: LogArgs, output: Output) -> Result<(), CliError> {
     let from = Position(args.from);
+    // On the wire an end of 0 means the head.
+    if args.to.is_some_and(|to| to <= args.from) {
+        return Ok(());
+    }
     match Source::open(&args.source, output).await? {
         Source::Directory(reader) => {
             let head = Position::at_tip(reader.tip().size);

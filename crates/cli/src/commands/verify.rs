@@ -154,7 +154,8 @@ fn hold_to_mark(
     let torn = matches!(&report.first_bad, Some(bad) if bad.rule == "frame");
     if torn && report.size >= mark.size && tail_is_unacknowledged(data)? {
         report.first_bad = None;
-        report.verdict = Verdict::Valid;
+        // Notes so far say what is missing for a verdict.
+        report.verdict = if report.notes.is_empty() { Verdict::Valid } else { Verdict::Incomplete };
         report.notes.push("an unacknowledged tail will be cut at the next start".into());
     }
     if report.first_bad.is_none() && report.size < mark.size {
