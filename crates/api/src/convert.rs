@@ -8,7 +8,7 @@ use tally_coordination::view::{
 use tally_protocol::message::{CapabilityTerms, IntentTerms, Offer};
 use tally_protocol::parts::Label;
 use tally_protocol::{AgentId, AuthorSequence, EnvelopeId, Malformed, Position, Time, TraceId};
-use tally_provenance::{Class, Direction, Edge, NodeRef};
+use tally_provenance::{Class, Direction, Edge};
 
 use crate::v1;
 
@@ -351,9 +351,9 @@ pub fn lineage_request(
 impl From<&Edge> for v1::get_lineage_response::Edge {
     fn from(edge: &Edge) -> Self {
         Self {
-            from: node_text(&edge.from),
+            from: edge.from.to_string(),
             relation: edge.relation.name().to_owned(),
-            to: node_text(&edge.to),
+            to: edge.to.to_string(),
             position: edge.position.0,
             class: match edge.class {
                 Class::Asserted => "asserted",
@@ -362,21 +362,5 @@ impl From<&Edge> for v1::get_lineage_response::Edge {
             }
             .to_owned(),
         }
-    }
-}
-
-/// Kind and name of a node, as in `task:3fa2…` or `data:wf:montage/a.fits#9c1e…`.
-fn node_text(node: &NodeRef) -> String {
-    match node {
-        NodeRef::Agent(agent) => format!("agent:{agent}"),
-        NodeRef::Capability(id) => format!("capability:{id}"),
-        NodeRef::Intent(id) => format!("intent:{id}"),
-        NodeRef::Offer(id) => format!("offer:{id}"),
-        NodeRef::Task(id) => format!("task:{id}"),
-        NodeRef::Receipt(id) => format!("receipt:{id}"),
-        NodeRef::Data { uri, digest } => format!("data:{uri}#{digest}"),
-        NodeRef::Policy(id) => format!("policy:{id}"),
-        NodeRef::Attestation(id) => format!("attestation:{id}"),
-        NodeRef::Message(id) => format!("message:{id}"),
     }
 }

@@ -60,6 +60,10 @@ pub(crate) enum Command {
     Prove(ProveArgs),
     /// Check a whole ledger or a log receipt offline, trusting nobody.
     Verify(VerifyArgs),
+    /// Copy a ledger, while it runs or not; again, to bring the copy up to date.
+    Backup(BackupArgs),
+    /// Make a ledger from a backup.
+    Restore(RestoreArgs),
 }
 
 /// Which ledger is read.
@@ -292,4 +296,35 @@ pub(crate) struct VerifyArgs {
     /// The author that must have signed a log receipt's envelope.
     #[arg(long, value_name = "DID", requires = "file")]
     pub(crate) author: Option<AgentId>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The ledger's data directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+
+    /// Where the backup is, or is to be.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+
+    /// Copy the ledger's private key too: whoever has the backup can then sign for the ledger.
+    #[arg(long)]
+    pub(crate) with_key: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The backup.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+
+    /// Where the ledger is to be; nothing may be there yet.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+
+    /// A checkpoint that was seen outside: a ledger that does not contain it is not restored,
+    /// because it would fork.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) seen: Vec<PathBuf>,
 }

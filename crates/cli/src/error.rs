@@ -96,7 +96,10 @@ impl From<HistoryError> for CliError {
 
 impl From<tally_store::OpenError> for CliError {
     fn from(error: tally_store::OpenError) -> Self {
-        Self::Failed(error.to_string())
+        match error {
+            tally_store::OpenError::NoLog { .. } => Self::Usage(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
     }
 }
 

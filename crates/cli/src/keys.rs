@@ -125,8 +125,17 @@ pub(crate) fn parse_origin(text: &str) -> Result<Origin, CliError> {
 }
 
 pub(crate) fn read(path: &Path) -> Result<String, CliError> {
-    fs::read_to_string(path).map_err(|error| match error.kind() {
+    fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+}
+
+/// A file that was named on the command line.
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, CliError> {
+    fs::read(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
+    match error.kind() {
         ErrorKind::NotFound => CliError::Usage(format!("{} is not there", path.display())),
         _ => CliError::failed(path.display(), error),
-    })
+    }
 }

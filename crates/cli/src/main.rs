@@ -50,6 +50,8 @@ async fn run(cli: Cli, output: Output) -> Result<(), CliError> {
         Command::Lineage(args) => commands::lineage::run(args, output).await,
         Command::Prove(args) => commands::prove::run(args, output).await,
         Command::Verify(args) => commands::verify::run(args, output),
+        Command::Backup(args) => commands::backup::backup(args, output),
+        Command::Restore(args) => commands::backup::restore(args, output),
     }
 }
 

@@ -34,4 +34,5 @@ pub use connection::{Client, Head, LineageStart, Trust};
 pub use error::{ConnectError, Error, Rejection};
 pub use receipt::Receipt;
 pub use subscription::Subscription;
+pub use tally_api::v1::GetLineageResponse;
 pub use tally_provenance::Direction;

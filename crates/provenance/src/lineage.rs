@@ -58,9 +58,9 @@ impl fmt::Display for Unknown {
         match self {
             Self::DataUri(uri) => write!(f, "no message names data at {uri:?}"),
             Self::TaskLabel(label) => write!(f, "no task has the label {TASK_LABEL_KEY}={label:?}"),
-            Self::Node(node) => write!(f, "no message names {node:?}"),
+            Self::Node(node) => write!(f, "no message names {node}"),
             Self::NoLineage(node) => {
-                write!(f, "{node:?} has no lineage of its own; ask about a task or about data")
+                write!(f, "{node} has no lineage of its own; ask about a task or about data")
             }
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Inside, nodes are numbers; see the store.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use tally_protocol::{AgentId, Digest, EnvelopeId};
 
@@ -50,6 +52,24 @@ impl NodeRef {
             Self::Policy(id) => short("policy", id),
             Self::Attestation(id) => short("attestation", id),
             Self::Message(id) => short("message", id),
+        }
+    }
+}
+
+/// Kind and name, as in `task:3fa2…` or `data:wf:montage/a.fits#9c1e…`.
+impl fmt::Display for NodeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Agent(agent) => write!(f, "agent:{agent}"),
+            Self::Capability(id) => write!(f, "capability:{id}"),
+            Self::Intent(id) => write!(f, "intent:{id}"),
+            Self::Offer(id) => write!(f, "offer:{id}"),
+            Self::Task(id) => write!(f, "task:{id}"),
+            Self::Receipt(id) => write!(f, "receipt:{id}"),
+            Self::Data { uri, digest } => write!(f, "data:{uri}#{digest}"),
+            Self::Policy(id) => write!(f, "policy:{id}"),
+            Self::Attestation(id) => write!(f, "attestation:{id}"),
+            Self::Message(id) => write!(f, "message:{id}"),
         }
     }
 }

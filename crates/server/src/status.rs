@@ -88,7 +88,9 @@ impl From<AppendError> for Answer {
         match error {
             AppendError::Malformed(malformed) => malformed.into(),
             AppendError::BadSignature(bad) => {
-                Self::new(Code::PermissionDenied, "R13.signature", bad).field("signature")
+                let text =
+                    format!("R13.signature: signature: {bad}; let the author sign these bytes");
+                Self::new(Code::PermissionDenied, "R13.signature", text).field("signature")
             }
             AppendError::Refused(refusal) => (*refusal).into(),
             AppendError::Busy => Self::new(Code::Unavailable, "busy", error).retry(),
@@ -101,7 +103,8 @@ impl From<AppendError> for Answer {
 
 impl From<Malformed> for Answer {
     fn from(malformed: Malformed) -> Self {
-        Self::new(Code::InvalidArgument, "R13.malformed", &malformed).field(malformed.path)
+        let text = format!("R13.malformed: {malformed}");
+        Self::new(Code::InvalidArgument, "R13.malformed", text).field(malformed.path)
     }
 }
 

@@ -196,6 +196,9 @@ pub enum Proof {
     /// A segment stands behind the damage, and one is begun only behind a durable commit.
     #[error("segment {0} stands behind it")]
     LaterSegment(SegmentName),
+    /// What is damaged was whole once: a write that a crash tore leaves zeros, or ends early.
+    #[error("no part of it was left unwritten, so it was not torn but damaged later")]
+    NotTorn,
     /// The mark cannot be read, so that nothing says it was not acknowledged.
     #[error("the mark is missing or damaged, so it cannot be told whether it was acknowledged")]
     MarkUnreadable,

@@ -3,13 +3,14 @@
 //! Does not read or write what is in the files.
 
 use std::fmt;
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tally_protocol::Position;
 
 use crate::error::{FileError, OpenError, Step};
+use crate::fs::{DiskFile, FileSystem, RealFs};
 
 /// Digits of a position in a file name: all of `u64`.
 const NAME_DIGITS: usize = 20;
@@ -39,15 +40,25 @@ impl fmt::Display for SegmentName {
     }
 }
 
-/// The paths of one data directory.
+/// The paths of one data directory, and the file system they are on.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
+    fs: Arc<dyn FileSystem>,
     root: PathBuf,
 }
 
 impl Layout {
+    /// The layout of a directory of the operating system's.
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self::on(Arc::new(RealFs), root)
+    }
+
+    pub(crate) fn on(fs: Arc<dyn FileSystem>, root: &Path) -> Self {
+        Self { fs, root: root.to_owned() }
+    }
+
+    pub(crate) fn fs(&self) -> &dyn FileSystem {
+        &*self.fs
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -78,14 +89,13 @@ impl Layout {
     /// end in `.seg` are not looked at.
     pub(crate) fn segments(&self) -> Result<Vec<SegmentName>, OpenError> {
         let log = self.log();
-        let listed = match fs::read_dir(&log) {
+        let listed = match self.fs.read_dir(&log) {
             Ok(listed) => listed,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(FileError::at(Step::List, &log)(error).into()),
         };
         let mut names = Vec::new();
-        for entry in listed {
-            let path = entry.map_err(FileError::at(Step::List, &log))?.path();
+        for path in listed {
             if path.extension().is_some_and(|suffix| suffix == &SEGMENT_SUFFIX[1..]) {
                 let name = path.file_name().and_then(|name| name.to_str());
                 let name = name.and_then(SegmentName::parse);
@@ -97,43 +107,105 @@ impl Layout {
     }
 }
 
-/// Makes a directory and its entry in the parent durable; nothing when it is there.
+/// Makes a directory of the operating system's: see [`create_dir_on`].
 pub(crate) fn create_dir(path: &Path) -> Result<(), FileError> {
-    if path.is_dir() {
+    create_dir_on(&RealFs, path)
+}
+
+/// Makes a directory, and its entry in the parent durable; nothing when it is there. Parents are
+/// made too, each in the same way.
+pub(crate) fn create_dir_on(fs: &dyn FileSystem, path: &Path) -> Result<(), FileError> {
+    if exists(fs, path)? {
         return Ok(());
     }
-    fs::create_dir_all(path).map_err(FileError::at(Step::Create, path))?;
+    create_dir_on(fs, parent(path))?;
+    match fs.create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made.map_err(FileError::at(Step::Create, path))?,
+    }
+    sync_dir_on(fs, parent(path))
+}
+
+/// Makes the entries durable that lead to a directory: a process may have been killed between
+/// making one of them and its sync. What may not be synced was not made by this program.
+pub(crate) fn sync_parents_on(fs: &dyn FileSystem, path: &Path) -> Result<(), FileError> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem};
+    let mut path = path;
+    while path != Path::new(".") && path.parent().is_some() {
+        path = parent(path);
+        match fs.sync_dir(path) {
+            Err(error)
+                if matches!(error.kind(), InvalidInput | PermissionDenied | ReadOnlyFilesystem) => {
+            }
+            synced => synced.map_err(FileError::at(Step::Sync, path))?,
+        }
+    }
+    Ok(())
+}
+
+/// The directory that a path's last name stands in.
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
-        _ => sync_dir(Path::new(".")),
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
 }
 
 /// Makes the entries of a directory durable.
 pub(crate) fn sync_dir(path: &Path) -> Result<(), FileError> {
-    let dir = File::open(path).map_err(FileError::at(Step::Open, path))?;
-    dir.sync_all().map_err(FileError::at(Step::Sync, path))
+    sync_dir_on(&RealFs, path)
+}
+
+/// Makes the entries of a directory of that file system durable.
+pub(crate) fn sync_dir_on(fs: &dyn FileSystem, path: &Path) -> Result<(), FileError> {
+    fs.sync_dir(path).map_err(FileError::at(Step::Sync, path))
+}
+
+/// Whether there is such a file or directory.
+pub(crate) fn exists(fs: &dyn FileSystem, path: &Path) -> Result<bool, FileError> {
+    fs.exists(path).map_err(FileError::at(Step::Open, path))
 }
 
 /// Opens to read and write, making an empty file when there is none.
-pub(crate) fn open_or_create(path: &Path) -> Result<File, FileError> {
-    File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(FileError::at(Step::Open, path))
+pub(crate) fn open_or_create(
+    fs: &dyn FileSystem,
+    path: &Path,
+) -> Result<Box<dyn DiskFile>, FileError> {
+    fs.open_or_create(path).map_err(FileError::at(Step::Open, path))
 }
 
 /// Opens to read.
-pub(crate) fn open_to_read(path: &Path) -> Result<File, FileError> {
-    File::open(path).map_err(FileError::at(Step::Open, path))
+pub(crate) fn open_to_read(
+    fs: &dyn FileSystem,
+    path: &Path,
+) -> Result<Box<dyn DiskFile>, FileError> {
+    fs.open(path).map_err(FileError::at(Step::Open, path))
 }
 
 /// The file's length in bytes.
-pub(crate) fn length(file: &File, path: &Path) -> Result<u64, FileError> {
-    Ok(file.metadata().map_err(FileError::at(Step::Read, path))?.len())
+pub(crate) fn length(file: &dyn DiskFile, path: &Path) -> Result<u64, FileError> {
+    file.length().map_err(FileError::at(Step::Read, path))
+}
+
+/// All bytes of a file; `None` when there is none.
+pub(crate) fn read_file(fs: &dyn FileSystem, path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    let file = match fs.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(FileError::at(Step::Read, path))?,
+    };
+    read_from(&*file, path, 0).map(Some)
+}
+
+/// The bytes of a file from this offset to its end.
+pub(crate) fn read_from(
+    file: &dyn DiskFile,
+    path: &Path,
+    offset: u64,
+) -> Result<Vec<u8>, FileError> {
+    let bytes = length(file, path)?.saturating_sub(offset);
+    let mut buffer = vec![0; usize::try_from(bytes).expect("a file that fits into memory")];
+    file.read_exact_at(&mut buffer, offset).map_err(FileError::at(Step::Read, path))?;
+    Ok(buffer)
 }
 
 #[cfg(test)]

@@ -3,34 +3,38 @@
 //! Can always be rebuilt from the segment, is never synced on the hot path, and is believed no
 //! further than to the frame it points at, which has checksum and position of its own.
 
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{FileError, Step};
-use crate::files::open_or_create;
+use crate::files::{open_or_create, read_file};
+use crate::fs::{DiskFile, FileSystem};
 
 const ENTRY_BYTES: usize = 8;
 
 /// Whether the file begins with exactly these offsets, and, if `whole`, holds nothing else.
-pub(crate) fn agrees(path: &Path, offsets: &[u64], whole: bool) -> Result<bool, FileError> {
+pub(crate) fn agrees(
+    fs: &dyn FileSystem,
+    path: &Path,
+    offsets: &[u64],
+    whole: bool,
+) -> Result<bool, FileError> {
     let expected = encode(offsets);
-    match fs::read(path) {
-        Ok(found) if whole => Ok(found == expected),
-        Ok(found) => Ok(found.starts_with(&expected)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(FileError::at(Step::Read, path)(error)),
-    }
+    Ok(match read_file(fs, path)? {
+        Some(found) if whole => found == expected,
+        Some(found) => found.starts_with(&expected),
+        None => false,
+    })
 }
 
 /// Writes the file anew.
-pub(crate) fn rewrite(path: &Path, offsets: &[u64]) -> Result<(), FileError> {
-    fs::write(path, encode(offsets)).map_err(FileError::at(Step::Write, path))
+pub(crate) fn rewrite(fs: &dyn FileSystem, path: &Path, offsets: &[u64]) -> Result<(), FileError> {
+    let file = open_or_create(fs, path)?;
+    file.set_len(0).map_err(FileError::at(Step::Truncate, path))?;
+    file.write_all_at(&encode(offsets), 0).map_err(FileError::at(Step::Write, path))
 }
 
 /// The entry of the segment's `nth` event.
-pub(crate) fn offset(file: &File, path: &Path, nth: u64) -> Result<u64, FileError> {
+pub(crate) fn offset(file: &dyn DiskFile, path: &Path, nth: u64) -> Result<u64, FileError> {
     let mut entry = [0; ENTRY_BYTES];
     file.read_exact_at(&mut entry, nth * ENTRY_BYTES as u64)
         .map_err(FileError::at(Step::Read, path))?;
@@ -40,15 +44,15 @@ pub(crate) fn offset(file: &File, path: &Path, nth: u64) -> Result<u64, FileErro
 /// The index of the segment that is being written.
 #[derive(Debug)]
 pub(crate) struct IndexWriter {
-    file: File,
+    file: Box<dyn DiskFile>,
     path: PathBuf,
     events: u64,
 }
 
 impl IndexWriter {
     /// Continues an index that has so many entries.
-    pub(crate) fn open(path: PathBuf, events: u64) -> Result<Self, FileError> {
-        Ok(Self { file: open_or_create(&path)?, path, events })
+    pub(crate) fn open(fs: &dyn FileSystem, path: PathBuf, events: u64) -> Result<Self, FileError> {
+        Ok(Self { file: open_or_create(fs, &path)?, path, events })
     }
 
     pub(crate) fn append(&mut self, offsets: &[u64]) -> Result<(), FileError> {

@@ -36,9 +36,11 @@
 //! # }
 //! ```
 
+mod copy;
 mod error;
 mod files;
 mod frame;
+pub mod fs;
 mod index;
 mod log;
 pub mod mark;
@@ -46,9 +48,11 @@ mod reader;
 mod recover;
 pub mod rows;
 pub mod scan;
+mod tear;
 pub mod tree;
 mod writer;
 
+pub use copy::{Copied, CopyError, copy_log};
 pub use error::{AppendError, Cause, Damage, FileError, OpenError, Proof, ReadError, Step};
 pub use files::SegmentName;
 pub use frame::{FRAME_HEADER_BYTES, FrameKind, SEGMENT_FORMAT_VERSION};

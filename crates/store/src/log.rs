@@ -4,12 +4,15 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tally_protocol::{ChainHash, Event, Position, Time};
 use tally_tlog::{Hash, Origin, TreeSize, empty_root};
 
 use crate::error::{AppendError, OpenError, ReadError};
+use crate::files::Layout;
+use crate::fs::{FileSystem, RealFs};
 use crate::reader::SegmentReader;
 use crate::recover::{self, Recovery};
 use crate::writer::SegmentWriter;
@@ -213,6 +216,21 @@ impl SegmentLog {
         options: Options,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(SegmentWriter, SegmentReader, Recovery), OpenError> {
-        recover::open(dir, origin, options, progress)
+        Self::open_on(Arc::new(RealFs), dir, origin, options, progress)
+    }
+
+    /// Opens a log on another file system than the operating system's.
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentLog::open`].
+    pub fn open_on(
+        fs: Arc<dyn FileSystem>,
+        dir: &Path,
+        origin: &Origin,
+        options: Options,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(SegmentWriter, SegmentReader, Recovery), OpenError> {
+        recover::open(Layout::on(fs, dir), origin, options, progress)
     }
 }

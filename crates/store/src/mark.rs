@@ -9,17 +9,15 @@
 //! after a power loss it may lag, which is harmless, because it only proves that *at least* so
 //! many events were acknowledged. It never says that there are no more.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use tally_protocol::ChainHash;
 use tally_tlog::TreeSize;
 
 use crate::error::{FileError, Step};
-use crate::files::{Layout, length, open_or_create};
+use crate::files::{Layout, length, open_or_create, read_file};
 use crate::frame::{array, u32_at, u64_at};
+use crate::fs::{DiskFile, FileSystem};
 use crate::log::Epoch;
 
 const MAGIC: &[u8; 8] = b"TALLYMRK";
@@ -44,7 +42,7 @@ pub struct Mark {
 ///
 /// [`FileError`] when the file is there and cannot be read.
 pub fn claim(dir: &Path) -> Result<Option<Mark>, FileError> {
-    Ok(MarkRead::from_file(&Layout::new(dir).mark())?.newest.map(|slot| slot.mark))
+    Ok(MarkRead::take(&Layout::new(dir))?.mark())
 }
 
 /// What was found in the file.
@@ -58,12 +56,12 @@ pub(crate) struct MarkRead {
 }
 
 impl MarkRead {
-    pub(crate) fn from_file(path: &Path) -> Result<Self, FileError> {
-        match std::fs::read(path) {
-            Ok(bytes) => Ok(Self::from_bytes(&bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::from_bytes(&[])),
-            Err(error) => Err(FileError::at(Step::Read, path)(error)),
-        }
+    pub(crate) fn take(layout: &Layout) -> Result<Self, FileError> {
+        Self::from_file(layout.fs(), &layout.mark())
+    }
+
+    fn from_file(fs: &dyn FileSystem, path: &Path) -> Result<Self, FileError> {
+        Ok(Self::from_bytes(&read_file(fs, path)?.unwrap_or_default()))
     }
 
     pub(crate) fn mark(&self) -> Option<Mark> {
@@ -125,7 +123,7 @@ impl Slot {
 /// The mark, open to be moved.
 #[derive(Debug)]
 pub(crate) struct MarkFile {
-    file: File,
+    file: Box<dyn DiskFile>,
     path: PathBuf,
     sequence: u64,
 }
@@ -133,13 +131,14 @@ pub(crate) struct MarkFile {
 impl MarkFile {
     /// Opens the mark behind what was read from it. A mark that was not whole is begun anew when
     /// it is next moved: until then its bytes stay as they are.
-    pub(crate) fn open(path: &Path, read: &MarkRead) -> Result<Self, FileError> {
-        let file = open_or_create(path)?;
+    pub(crate) fn open(layout: &Layout, read: &MarkRead) -> Result<Self, FileError> {
+        let path = layout.mark();
+        let file = open_or_create(layout.fs(), &path)?;
         let sequence = match read.newest {
             Some(slot) if read.whole => slot.sequence,
             _ => 0,
         };
-        Ok(Self { file, path: path.to_owned(), sequence })
+        Ok(Self { file, path, sequence })
     }
 
     /// Moves the mark; durable against a killed process, not against a power loss.
@@ -159,7 +158,7 @@ impl MarkFile {
     }
 
     fn clear(&self) -> Result<(), FileError> {
-        if length(&self.file, &self.path)? != FILE_BYTES as u64 {
+        if length(&*self.file, &self.path)? != FILE_BYTES as u64 {
             self.file
                 .set_len(FILE_BYTES as u64)
                 .map_err(FileError::at(Step::Truncate, &self.path))?;
@@ -178,16 +177,16 @@ mod tests {
 
     fn written(sizes: std::ops::RangeInclusive<u64>) -> Vec<u8> {
         let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("mark");
-        let read = MarkRead::from_file(&path).expect("read");
+        let layout = Layout::new(dir.path());
+        let read = MarkRead::take(&layout).expect("read");
         assert!(read.blank && !read.whole);
-        let mut file = MarkFile::open(&path, &read).expect("open");
+        let mut file = MarkFile::open(&layout, &read).expect("open");
         for size in sizes {
             file.advance(mark(size)).expect("advance");
-            let read = MarkRead::from_file(&path).expect("read");
+            let read = MarkRead::take(&layout).expect("read");
             assert_eq!((read.mark(), read.whole), (Some(mark(size)), true), "size {size}");
         }
-        std::fs::read(&path).expect("read")
+        std::fs::read(layout.mark()).expect("read")
     }
 
     #[test]
@@ -218,10 +217,10 @@ mod tests {
     #[test]
     fn a_mark_is_continued_after_reopening() {
         let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("mark");
+        let layout = Layout::new(dir.path());
         for size in 1..6 {
-            let read = MarkRead::from_file(&path).expect("read");
-            let mut file = MarkFile::open(&path, &read).expect("open");
+            let read = MarkRead::take(&layout).expect("read");
+            let mut file = MarkFile::open(&layout, &read).expect("open");
             file.advance(mark(size)).expect("advance");
             assert_eq!(claim(dir.path()).expect("read"), Some(mark(size)));
         }

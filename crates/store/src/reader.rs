@@ -4,7 +4,6 @@
 //! read-only. Does not link events to each other again: opening did.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -15,6 +14,7 @@ use tally_tlog::Origin;
 use crate::error::{Cause, FileError, OpenError, ReadError};
 use crate::files::{Layout, SegmentName, open_to_read};
 use crate::frame::FrameKind;
+use crate::fs::{DiskFile, FileSystem};
 use crate::index;
 use crate::log::{LogReader, Progress, ReadLimit, Tip};
 use crate::recover::{self, Recovery};
@@ -49,7 +49,20 @@ impl SegmentReader {
         dir: &Path,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(Self, Recovery), OpenError> {
-        recover::open_read_only(dir, progress)
+        recover::open_read_only(Layout::new(dir), progress)
+    }
+
+    /// Opens a log to read on another file system than the operating system's.
+    ///
+    /// # Errors
+    ///
+    /// As [`SegmentReader::open_read_only`].
+    pub fn open_read_only_on(
+        fs: Arc<dyn FileSystem>,
+        dir: &Path,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(Self, Recovery), OpenError> {
+        recover::open_read_only(Layout::on(fs, dir), progress)
     }
 
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
@@ -64,7 +77,7 @@ impl SegmentReader {
         let offset = match (&place.index, &files.index) {
             (Index::Memory(offsets), _) => offsets[usize::try_from(nth).expect("in memory")],
             (Index::File, Some(file)) => {
-                index::offset(file, &self.shared.layout.index(place.name), nth)?
+                index::offset(&**file, &self.shared.layout.index(place.name), nth)?
             }
             (Index::File, None) => unreachable!("opened with its index"),
         };
@@ -194,8 +207,8 @@ pub(crate) struct Shared {
 
 #[derive(Debug)]
 struct OpenSegment {
-    segment: Arc<File>,
-    index: Option<File>,
+    segment: Arc<dyn DiskFile>,
+    index: Option<Box<dyn DiskFile>>,
 }
 
 impl Shared {
@@ -246,11 +259,12 @@ impl Shared {
     }
 
     fn open_files(&self, place: &SegmentInfo) -> Result<OpenSegment, FileError> {
+        let fs = self.layout.fs();
         let index = match place.index {
-            Index::File => Some(open_to_read(&self.layout.index(place.name))?),
+            Index::File => Some(open_to_read(fs, &self.layout.index(place.name))?),
             Index::Memory(_) => None,
         };
-        let segment = Arc::new(open_to_read(&self.layout.segment(place.name))?);
+        let segment = Arc::from(open_to_read(fs, &self.layout.segment(place.name))?);
         Ok(OpenSegment { segment, index })
     }
 }

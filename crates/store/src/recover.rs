@@ -6,26 +6,33 @@
 //! What follows the last whole commit may be cut off only if nothing proves it acknowledged:
 //!
 //! - the mark, all of it readable, claims no more events than that commit;
-//! - no commit frame stands anywhere in the bytes to be cut;
+//! - no commit frame stands anywhere in the bytes to be cut, but that of the one group that a
+//!   reordered write left with a hole ([`crate::tear`]);
+//! - a frame without its checksum is torn, not damaged later;
 //! - they are in the last segment: one is begun only behind a durable commit.
+//!
+//! What is kept is made durable by being written again from where the mark ends: after a sync that
+//! failed, what a process reads may be in the page cache only, where no later sync looks for it.
 
-use std::fs::{self, File};
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::fs::{FlockOperation, flock};
 use tally_protocol::{ChainHash, Position};
 use tally_tlog::{Origin, TreeSize};
 
 use crate::error::{Cause, Damage, FileError, OpenError, Proof, Step};
-use crate::files::{Layout, SegmentName, create_dir, open_or_create, sync_dir};
+use crate::files::{
+    Layout, SegmentName, create_dir_on, exists, open_or_create, open_to_read, read_from,
+    sync_dir_on, sync_parents_on,
+};
+use crate::fs::DiskFile;
 use crate::index;
 use crate::log::{Commit, Epoch, Options, Progress, Tip};
 use crate::mark::{Mark, MarkFile, MarkRead};
 use crate::reader::{Index, SegmentInfo, SegmentReader, Shared, State};
 use crate::scan::{Located, Scan, ScanError, Scanned, find_commit};
+use crate::tear::Tail;
 use crate::writer::{SegmentWriter, create_segment};
 
 /// Progress is told each time so many more bytes were read.
@@ -72,18 +79,18 @@ pub enum MarkReport {
 }
 
 pub(crate) fn open(
-    dir: &Path,
+    layout: Layout,
     origin: &Origin,
     options: Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(SegmentWriter, SegmentReader, Recovery), OpenError> {
-    let layout = Layout::new(dir);
-    create_dir(dir)?;
+    create_dir_on(layout.fs(), layout.root())?;
     let lock = lock(&layout)?;
-    let read = MarkRead::from_file(&layout.mark())?;
+    let read = MarkRead::take(&layout)?;
     let mut names = layout.segments()?;
     let new = names.is_empty();
     if new {
+        sync_parents_on(layout.fs(), layout.root())?;
         names = vec![begin(&layout, origin, &read)?];
     }
     let survey = Survey::take(&layout, names, &read, Some(origin), progress)?;
@@ -103,23 +110,22 @@ pub(crate) fn open(
 }
 
 pub(crate) fn open_read_only(
-    dir: &Path,
+    layout: Layout,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(SegmentReader, Recovery), OpenError> {
-    let layout = Layout::new(dir);
     // IMPORTANT: the mark before the log: a writer at work moves the log first.
-    let read = MarkRead::from_file(&layout.mark())?;
+    let read = MarkRead::take(&layout)?;
     let names = layout.segments()?;
     if names.is_empty() {
         return Err(match read.mark() {
             Some(mark) if mark.size > TreeSize::ZERO => nothing_left(mark),
-            _ => OpenError::NoLog { path: dir.to_owned() },
+            _ => OpenError::NoLog { path: layout.root().to_owned() },
         });
     }
     let survey = Survey::take(&layout, names, &read, None, progress)?;
     survey.decide(&layout, &read)?;
     let Some(origin) = survey.origin.clone() else {
-        return Err(OpenError::NoLog { path: dir.to_owned() });
+        return Err(OpenError::NoLog { path: layout.root().to_owned() });
     };
     let recovery = survey.report(&read, false);
     let shared = Arc::new(survey.shared(layout, &origin));
@@ -127,19 +133,17 @@ pub(crate) fn open_read_only(
 }
 
 /// Takes the process lock, and keeps it as long as the file is open.
-fn lock(layout: &Layout) -> Result<File, OpenError> {
+fn lock(layout: &Layout) -> Result<Box<dyn DiskFile>, OpenError> {
     let path = layout.lock();
-    let mut file = open_or_create(&path)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut text = Vec::new();
-            file.read_to_end(&mut text).map_err(FileError::at(Step::Read, &path))?;
+    let file = open_or_create(layout.fs(), &path)?;
+    match file.try_lock().map_err(FileError::at(Step::Lock, &path))? {
+        true => Ok(file),
+        false => {
+            let text = read_from(&*file, &path, 0)?;
             let text = String::from_utf8_lossy(&text);
             let holder = text.trim().chars().take(HOLDER_CHARACTERS).collect();
             Err(OpenError::Locked { path, holder })
         }
-        Err(error) => Err(FileError::at(Step::Lock, &path)(error.into()).into()),
     }
 }
 
@@ -154,11 +158,11 @@ fn begin(layout: &Layout, origin: &Origin, read: &MarkRead) -> Result<SegmentNam
     }
     let tip = Tip::genesis(origin);
     let epoch = read.mark().map_or(Epoch::default(), |mark| mark.epoch);
-    let mut mark = MarkFile::open(&layout.mark(), read)?;
+    let mut mark = MarkFile::open(layout, read)?;
     mark.advance(Mark { size: tip.size, chain: tip.chain, epoch })?;
     mark.sync()?;
-    sync_dir(layout.root())?;
-    create_dir(&layout.log())?;
+    sync_dir_on(layout.fs(), layout.root())?;
+    create_dir_on(layout.fs(), &layout.log())?;
     let name = SegmentName(Position(0));
     create_segment(layout, origin, epoch, &tip)?;
     Ok(name)
@@ -177,16 +181,15 @@ fn renew_mark(
     new: bool,
     survey: &Survey,
 ) -> Result<MarkFile, FileError> {
-    let path = layout.mark();
-    let read = if new { &MarkRead::from_file(&path)? } else { read };
+    let read = if new { &MarkRead::take(layout)? } else { read };
     let Tip { size, chain, .. } = survey.tip;
     let wanted = Mark { size, chain, epoch: survey.epoch };
-    let mut mark = MarkFile::open(&path, read)?;
+    let mut mark = MarkFile::open(layout, read)?;
     if !read.whole || read.mark() != Some(wanted) {
         mark.advance(wanted)?;
     }
     mark.sync()?;
-    sync_dir(layout.root())?;
+    sync_dir_on(layout.fs(), layout.root())?;
     Ok(mark)
 }
 
@@ -202,9 +205,11 @@ struct Survey {
     segments: Vec<SegmentInfo>,
     /// How many events the last segment has.
     last_events: u64,
+    /// Where in the last segment the last commit ends of which the mark says it is durable.
+    durable_end: u64,
     indexes_rebuilt: usize,
     tail: Option<Cut>,
-    /// The commit that was found in the tail.
+    /// What says that the tail was acknowledged.
     later: Option<Proof>,
     /// The chain hash at the mark's size.
     at_mark: Option<ChainHash>,
@@ -281,7 +286,7 @@ impl Survey {
     }
 
     /// Cuts the tail off and makes durable what is kept: it may be in the page cache only, of a
-    /// process that was killed before it could acknowledge.
+    /// process that was killed before it could acknowledge, or whose sync failed.
     fn repair(mut self, layout: &Layout, origin: &Origin) -> Result<Self, FileError> {
         match &self.tail {
             Some(tail) if tail.kept == 0 => remove_segment(layout, tail.damage.segment)?,
@@ -294,8 +299,8 @@ impl Survey {
             self.segments.push(SegmentInfo { name, end, index: Index::File });
         }
         let last = layout.segment(self.segments.last().expect("made above").name);
-        open_or_create(&last)?.sync_all().map_err(FileError::at(Step::Sync, &last))?;
-        sync_dir(&layout.log())?;
+        write_again(layout, &last, self.durable_end)?;
+        sync_dir_on(layout.fs(), &layout.log())?;
         Ok(self)
     }
 
@@ -311,19 +316,30 @@ impl Survey {
 
 fn remove_segment(layout: &Layout, name: SegmentName) -> Result<(), FileError> {
     let path = layout.segment(name);
-    fs::remove_file(&path).map_err(FileError::at(Step::Remove, &path))?;
+    layout.fs().remove(&path).map_err(FileError::at(Step::Remove, &path))?;
     let index = layout.index(name);
-    if index.exists() {
-        fs::remove_file(&index).map_err(FileError::at(Step::Remove, &index))?;
+    if exists(layout.fs(), &index)? {
+        layout.fs().remove(&index).map_err(FileError::at(Step::Remove, &index))?;
     }
     Ok(())
 }
 
 fn cut_segment(layout: &Layout, tail: &Cut) -> Result<(), FileError> {
     let path = layout.segment(tail.damage.segment);
-    let file = open_or_create(&path)?;
+    let file = open_or_create(layout.fs(), &path)?;
     file.set_len(tail.kept).map_err(FileError::at(Step::Truncate, &path))?;
     file.sync_all().map_err(FileError::at(Step::Sync, &path))
+}
+
+/// Makes a file durable, all of it from `offset` on by writing it again.
+fn write_again(layout: &Layout, path: &Path, offset: u64) -> Result<(), FileError> {
+    let file = open_or_create(layout.fs(), path)?;
+    // IMPORTANT: a sync alone would believe a page clean that an earlier, failed sync gave up on.
+    let bytes = read_from(&*file, path, offset)?;
+    if !bytes.is_empty() {
+        file.write_all_at(&bytes, offset).map_err(FileError::at(Step::Write, path))?;
+    }
+    file.sync_all().map_err(FileError::at(Step::Sync, path))
 }
 
 /// A survey while it is taken.
@@ -349,6 +365,7 @@ impl<'a> Reading<'a> {
             epoch: mark.map_or(Epoch::default(), |mark| mark.epoch),
             segments: Vec::new(),
             last_events: 0,
+            durable_end: 0,
             indexes_rebuilt: 0,
             tail: None,
             later: None,
@@ -367,6 +384,7 @@ impl<'a> Reading<'a> {
                 self.survey.epoch = self.survey.epoch.max(start.epoch);
                 let (name, end) = (found.segment, found.end);
                 self.survey.segments.push(SegmentInfo { name, end, index: Index::File });
+                self.survey.durable_end = 0;
                 self.look_at_mark(TreeSize::new(start.first.0), chain);
             }
             Scanned::Event(event) => {
@@ -404,6 +422,9 @@ impl<'a> Reading<'a> {
         let Commit { size, root, checkpoint, .. } = commit;
         self.survey.tip = Tip { size, chain, root, recorded_at };
         self.survey.checkpoint = checkpoint;
+        if self.mark.is_some_and(|mark| mark.size >= size) {
+            self.survey.durable_end = end;
+        }
         self.survey.segments.last_mut().expect("a commit is in a segment").end = end;
         self.committed = self.offsets.len();
     }
@@ -415,12 +436,12 @@ impl<'a> Reading<'a> {
         offsets.truncate(std::mem::take(&mut self.committed));
         self.survey.last_events = offsets.len() as u64;
         let path = self.layout.index(segment.name);
-        if index::agrees(&path, &offsets, self.writer.is_some())? {
+        if index::agrees(self.layout.fs(), &path, &offsets, self.writer.is_some())? {
             return Ok(());
         }
         self.survey.indexes_rebuilt += 1;
         match self.writer {
-            Some(_) => index::rewrite(&path, &offsets)?,
+            Some(_) => index::rewrite(self.layout.fs(), &path, &offsets)?,
             None => segment.index = Index::Memory(offsets.into()),
         }
         Ok(())
@@ -460,11 +481,23 @@ impl<'a> Reading<'a> {
         let known = self.survey.segments.last().filter(|known| known.name == damage.segment);
         let kept = known.map_or(0, |known| known.end);
         let path = self.layout.segment(damage.segment);
-        let mut tail = fs::read(&path).map_err(FileError::at(Step::Read, &path))?;
-        let tail = Bytes::from(tail.split_off(tail.len().min(kept as usize)));
-        self.survey.later = find_commit(&tail, kept, self.survey.tip.size)
-            .map(|found| Proof::LaterCommit { offset: found.offset, size: found.size });
-        self.survey.tail = Some(Cut { damage, kept, bytes: tail.len() as u64 });
+        let file = open_to_read(self.layout.fs(), &path)?;
+        let tail = Tail { bytes: read_from(&*file, &path, kept)?.into(), offset: kept };
+        self.survey.later = acknowledged(&tail, self.survey.tip.size, &damage);
+        self.survey.tail = Some(Cut { damage, kept, bytes: tail.bytes.len() as u64 });
         Ok(())
+    }
+}
+
+/// What in a tail says that it was acknowledged.
+fn acknowledged(tail: &Tail, size: TreeSize, damage: &Damage) -> Option<Proof> {
+    let Damage { offset, cause, .. } = damage;
+    match find_commit(&tail.bytes, tail.offset, size) {
+        // Nothing is acknowledged of a segment that has no header and no commit.
+        None if tail.offset == 0 || tail.is_cut(*offset, cause) => None,
+        None => Some(Proof::NotTorn),
+        // It ends what was written last, and nobody need have been told of it.
+        Some(found) if found.is_last && tail.is_holed(*offset, cause) => None,
+        Some(found) => Some(Proof::LaterCommit { offset: found.offset, size: found.size }),
     }
 }

@@ -4,9 +4,7 @@
 //! with a [`Damage`]. Recovery and offline verification both read this way. Does not decide
 //! whether damage may be cut off, compares no signature, and computes no tree.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +17,7 @@ use thiserror::Error;
 use crate::error::{Cause, Damage, FileError, OpenError, Step};
 use crate::files::{Layout, SegmentName, length, open_to_read};
 use crate::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameKind, SegmentHeader, decode_commit};
+use crate::fs::DiskFile;
 use crate::log::{Commit, Epoch, Progress};
 
 /// Bytes that a scan reads at once.
@@ -102,7 +101,7 @@ impl Scan {
         let mut bytes_total = 0;
         for &name in &names {
             let path = layout.segment(name);
-            bytes_total += path.metadata().map_err(FileError::at(Step::Read, &path))?.len();
+            bytes_total += length(&*open_to_read(layout.fs(), &path)?, &path)?;
         }
         Ok(Self {
             layout,
@@ -174,9 +173,9 @@ struct Segment {
 impl Segment {
     fn open(layout: &Layout, name: SegmentName) -> Result<Self, FileError> {
         let path = layout.segment(name);
-        let file = open_to_read(&path)?;
-        let end = length(&file, &path)?;
-        let frames = Frames::new(Arc::new(file), path, 0..end, SCAN_CHUNK_BYTES);
+        let file = open_to_read(layout.fs(), &path)?;
+        let end = length(&*file, &path)?;
+        let frames = Frames::new(Arc::from(file), path, 0..end, SCAN_CHUNK_BYTES);
         Ok(Self { name, frames, at: 0 })
     }
 
@@ -312,7 +311,7 @@ impl Fault {
 /// Cuts a range of a file into frames. Bodies share the buffer they were read into.
 #[derive(Debug)]
 pub(crate) struct Frames {
-    file: Arc<File>,
+    file: Arc<dyn DiskFile>,
     path: PathBuf,
     /// Where the next frame begins.
     pub(crate) offset: u64,
@@ -324,7 +323,7 @@ pub(crate) struct Frames {
 
 impl Frames {
     pub(crate) fn new(
-        file: Arc<File>,
+        file: Arc<dyn DiskFile>,
         path: PathBuf,
         range: std::ops::Range<u64>,
         chunk_bytes: usize,
@@ -380,6 +379,8 @@ impl Frames {
 pub(crate) struct StrayCommit {
     pub(crate) offset: u64,
     pub(crate) size: TreeSize,
+    /// Nothing follows it.
+    pub(crate) is_last: bool,
 }
 
 /// Looks byte by byte for a commit frame that can follow a log of `size` events.
@@ -394,7 +395,9 @@ pub(crate) fn find_commit(tail: &Bytes, tail_offset: u64, size: TreeSize) -> Opt
             Some((FrameKind::Commit, body)) => {
                 let found = decode_commit(&body).size;
                 if can_follow(size, found, at) {
-                    return Some(StrayCommit { offset: tail_offset + at as u64, size: found });
+                    let is_last = at + FRAME_HEADER_BYTES + body.len() == tail.len();
+                    let offset = tail_offset + at as u64;
+                    return Some(StrayCommit { offset, size: found, is_last });
                 }
                 at += 1;
             }

@@ -9,9 +9,7 @@
 //! Opening compares the root, which the right edge gives; it does not hash every node again:
 //! [`TreeReader::verify`] does. Does not make proofs.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -20,8 +18,11 @@ use tally_tlog::{Frontier, Hash, HashReader, NodeId, TreeSize, node_hash};
 use thiserror::Error;
 
 use crate::error::{FileError, ReadError, Step};
-use crate::files::{create_dir, length, open_or_create, open_to_read, sync_dir};
+use crate::files::{
+    create_dir_on, exists, length, open_or_create, open_to_read, read_file, sync_dir_on,
+};
 use crate::frame::{array, u32_at, u64_at};
+use crate::fs::{DiskFile, FileSystem, RealFs};
 use crate::log::{LogReader, Progress, ReadLimit, Tip};
 
 /// The nodes of so many leaves are made durable at once.
@@ -82,11 +83,13 @@ pub struct TreeReport {
 /// The stored nodes, to append to.
 #[derive(Debug)]
 pub struct TreeFiles {
-    dir: PathBuf,
+    dir: Dir,
     levels: Arc<Levels>,
     /// How many nodes each level has.
     counts: Vec<u64>,
     synced: TreeSize,
+    /// A write or sync failed: what is durable is not known, and no later sync can tell.
+    poisoned: bool,
 }
 
 impl TreeFiles {
@@ -102,8 +105,24 @@ impl TreeFiles {
         log: &dyn LogReader,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(Self, Frontier, TreeReport), TreeError> {
-        create_dir(dir)?;
-        let base = durable_size(dir)?;
+        Self::open_on(Arc::new(RealFs), dir, tip, log, progress)
+    }
+
+    /// Opens the nodes on another file system than the operating system's.
+    ///
+    /// # Errors
+    ///
+    /// As [`TreeFiles::open`].
+    pub fn open_on(
+        fs: Arc<dyn FileSystem>,
+        dir: &Path,
+        tip: &Tip,
+        log: &dyn LogReader,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(Self, Frontier, TreeReport), TreeError> {
+        let dir = &Dir { fs, path: dir.to_owned() };
+        create_dir_on(dir.fs(), &dir.path)?;
+        let base = dir.durable_size()?;
         let kept = base.min(tip.size);
         if let Some((tree, frontier)) = Self::open_from(dir, kept, base, tip, log, progress)? {
             let rebuilt = tip.size.as_u64() - kept.as_u64();
@@ -119,12 +138,16 @@ impl TreeFiles {
     ///
     /// # Errors
     ///
-    /// [`FileError`]: open the tree again.
+    /// [`FileError`]: open the tree again; until then every call fails.
     ///
     /// # Panics
     ///
     /// When a node is not the next of its level.
     pub fn append(&mut self, nodes: &[(NodeId, Hash)]) -> Result<(), FileError> {
+        self.poisoning(|tree| tree.write(nodes))
+    }
+
+    fn write(&mut self, nodes: &[(NodeId, Hash)]) -> Result<(), FileError> {
         let mut runs: Vec<Vec<u8>> = Vec::new();
         for (id, hash) in nodes {
             let level = usize::from(id.level);
@@ -142,7 +165,10 @@ impl TreeFiles {
             self.counts[level] += run.len() as u64 / HASH_BYTES;
         }
         let size = self.size();
-        if size.as_u64() - self.synced.as_u64() >= SYNC_LEAVES { self.sync() } else { Ok(()) }
+        if size.as_u64() - self.synced.as_u64() < SYNC_LEAVES {
+            return Ok(());
+        }
+        self.make_durable()
     }
 
     /// How many leaves are stored.
@@ -159,22 +185,41 @@ impl TreeFiles {
     ///
     /// # Errors
     ///
-    /// [`FileError`]: open the tree again.
+    /// [`FileError`]: open the tree again; until then every call fails.
     pub fn sync(&mut self) -> Result<(), FileError> {
+        self.poisoning(Self::make_durable)
+    }
+
+    /// Does nothing more once a call has failed.
+    fn poisoning(
+        &mut self,
+        call: impl FnOnce(&mut Self) -> Result<(), FileError>,
+    ) -> Result<(), FileError> {
+        if self.poisoned {
+            let earlier = io::Error::other("an earlier write or sync of the tree failed");
+            return Err(FileError::at(Step::Sync, &self.dir.path)(earlier));
+        }
+        self.poisoned = true;
+        call(self)?;
+        self.poisoned = false;
+        Ok(())
+    }
+
+    fn make_durable(&mut self) -> Result<(), FileError> {
         for level in 0..self.counts.len() {
             let (file, path) = self.levels.get_or_create(level)?;
             file.sync_data().map_err(FileError::at(Step::Sync, &path))?;
         }
-        sync_dir(&self.dir)?;
+        sync_dir_on(self.dir.fs(), &self.dir.path)?;
         let size = self.size();
-        write_synced(&self.dir, size)?;
+        self.dir.write_synced(size)?;
         self.synced = size;
         Ok(())
     }
 
     /// Continues from the nodes of `kept` leaves; `None` when those nodes are not all right.
     fn open_from(
-        dir: &Path,
+        dir: &Dir,
         kept: TreeSize,
         durable: TreeSize,
         tip: &Tip,
@@ -183,12 +228,12 @@ impl TreeFiles {
     ) -> Result<Option<(Self, Frontier)>, TreeError> {
         if durable > kept {
             // IMPORTANT: before anything is shortened, or a crash would leave a false claim.
-            write_synced(dir, kept)?;
+            dir.write_synced(kept)?;
         }
         let Some(levels) = Levels::open_at(dir, kept)? else { return Ok(None) };
         let levels = Arc::new(levels);
         let counts = node_counts(kept).collect();
-        let mut tree = Self { dir: dir.to_owned(), levels, counts, synced: kept };
+        let mut tree = Self { dir: dir.clone(), levels, counts, synced: kept, poisoned: false };
         let mut frontier = Frontier::from_nodes(kept, &tree.reader())?;
         tree.extend(&mut frontier, tip, log, progress)?;
         match frontier.root() {
@@ -243,15 +288,16 @@ impl TreeReader {
     ///
     /// [`FileError`].
     pub fn open_read_only(dir: &Path) -> Result<Self, FileError> {
+        let dir = Dir { fs: Arc::new(RealFs), path: dir.to_owned() };
         let mut files = Vec::new();
         while files.len() < MAX_LEVELS {
-            let path = level_path(dir, files.len());
-            if !path.exists() {
+            let path = dir.level(files.len());
+            if !exists(dir.fs(), &path)? {
                 break;
             }
-            files.push(Arc::new(open_to_read(&path)?));
+            files.push(Arc::from(open_to_read(dir.fs(), &path)?));
         }
-        let levels = Levels { dir: dir.to_owned(), files: RwLock::new(files) };
+        let levels = Levels { dir, files: RwLock::new(files) };
         Ok(Self { levels: Arc::new(levels) })
     }
 
@@ -309,44 +355,44 @@ impl HashReader for TreeReader {
 /// The files, widest level last.
 #[derive(Debug)]
 struct Levels {
-    dir: PathBuf,
-    files: RwLock<Vec<Arc<File>>>,
+    dir: Dir,
+    files: RwLock<Vec<Arc<dyn DiskFile>>>,
 }
 
 impl Levels {
     /// Opens the nodes of `size` leaves and drops what is behind them; `None` when a level does
     /// not have so many.
-    fn open_at(dir: &Path, size: TreeSize) -> Result<Option<Self>, FileError> {
-        let mut files = Vec::new();
+    fn open_at(dir: &Dir, size: TreeSize) -> Result<Option<Self>, FileError> {
+        let mut files: Vec<Arc<dyn DiskFile>> = Vec::new();
         for (level, count) in (0..MAX_LEVELS).zip(node_counts(size).chain(std::iter::repeat(0))) {
-            let path = level_path(dir, level);
-            if count == 0 && !path.exists() {
+            let path = dir.level(level);
+            if count == 0 && !exists(dir.fs(), &path)? {
                 break;
             }
-            let file = open_or_create(&path)?;
+            let file = open_or_create(dir.fs(), &path)?;
             let wanted = count * HASH_BYTES;
-            match length(&file, &path)? {
+            match length(&*file, &path)? {
                 found if found < wanted => return Ok(None),
                 found if found > wanted => {
                     file.set_len(wanted).map_err(FileError::at(Step::Truncate, &path))?;
                 }
                 _ => {}
             }
-            files.push(Arc::new(file));
+            files.push(Arc::from(file));
         }
-        Ok(Some(Self { dir: dir.to_owned(), files: RwLock::new(files) }))
+        Ok(Some(Self { dir: dir.clone(), files: RwLock::new(files) }))
     }
 
-    fn get(&self, level: usize) -> Option<Arc<File>> {
+    fn get(&self, level: usize) -> Option<Arc<dyn DiskFile>> {
         self.files.read().unwrap_or_else(PoisonError::into_inner).get(level).cloned()
     }
 
-    fn get_or_create(&self, level: usize) -> Result<(Arc<File>, PathBuf), FileError> {
-        let path = level_path(&self.dir, level);
+    fn get_or_create(&self, level: usize) -> Result<(Arc<dyn DiskFile>, PathBuf), FileError> {
+        let path = self.dir.level(level);
         if let Some(file) = self.get(level) {
             return Ok((file, path));
         }
-        let file = Arc::new(open_or_create(&path)?);
+        let file: Arc<dyn DiskFile> = Arc::from(open_or_create(self.dir.fs(), &path)?);
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
         assert_eq!(files.len(), level, "levels are made from the leaves up");
         files.push(Arc::clone(&file));
@@ -366,7 +412,7 @@ impl Levels {
                 return Err(TreeError::Missing(run[run.len() - 1]));
             }
             Err(error) => {
-                return Err(FileError::at(Step::Read, &level_path(&self.dir, level))(error).into());
+                return Err(FileError::at(Step::Read, &self.dir.level(level))(error).into());
             }
         }
         hashes.extend(bytes.chunks_exact(Hash::LEN).map(|hash| Hash::new(array(hash, 0))));
@@ -374,35 +420,44 @@ impl Levels {
     }
 }
 
-fn level_path(dir: &Path, level: usize) -> PathBuf {
-    dir.join(format!("{level:02}"))
+/// The tree's directory, and the file system it is on.
+#[derive(Debug, Clone)]
+struct Dir {
+    fs: Arc<dyn FileSystem>,
+    path: PathBuf,
+}
+
+impl Dir {
+    fn fs(&self) -> &dyn FileSystem {
+        &*self.fs
+    }
+
+    fn level(&self, level: usize) -> PathBuf {
+        self.path.join(format!("{level:02}"))
+    }
+
+    /// How many leaves' nodes are known to be durable: 0 when that cannot be read.
+    fn durable_size(&self) -> Result<TreeSize, FileError> {
+        let bytes = read_file(self.fs(), &self.path.join(SYNCED_FILE))?.unwrap_or_default();
+        let whole =
+            bytes.len() == SYNCED_BYTES && u32_at(&bytes, 8) == crc32fast::hash(&bytes[..8]);
+        Ok(if whole { TreeSize::new(u64_at(&bytes, 0)) } else { TreeSize::ZERO })
+    }
+
+    fn write_synced(&self, size: TreeSize) -> Result<(), FileError> {
+        let path = self.path.join(SYNCED_FILE);
+        let size = size.as_u64().to_be_bytes();
+        let record = [&size[..], &crc32fast::hash(&size).to_be_bytes()].concat();
+        let file = open_or_create(self.fs(), &path)?;
+        file.write_all_at(&record, 0).map_err(FileError::at(Step::Write, &path))?;
+        file.set_len(SYNCED_BYTES as u64).map_err(FileError::at(Step::Truncate, &path))?;
+        file.sync_all().map_err(FileError::at(Step::Sync, &path))
+    }
 }
 
 /// How many complete nodes each level has in a tree of `size` leaves, from the leaves up.
 fn node_counts(size: TreeSize) -> impl Iterator<Item = u64> {
     (0..MAX_LEVELS).map(move |level| size.as_u64() >> level).take_while(|&count| count > 0)
-}
-
-/// How many leaves' nodes are known to be durable: 0 when that cannot be read.
-fn durable_size(dir: &Path) -> Result<TreeSize, FileError> {
-    let path = dir.join(SYNCED_FILE);
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(TreeSize::ZERO),
-        Err(error) => return Err(FileError::at(Step::Read, &path)(error)),
-    };
-    let whole = bytes.len() == SYNCED_BYTES && u32_at(&bytes, 8) == crc32fast::hash(&bytes[..8]);
-    Ok(if whole { TreeSize::new(u64_at(&bytes, 0)) } else { TreeSize::ZERO })
-}
-
-fn write_synced(dir: &Path, size: TreeSize) -> Result<(), FileError> {
-    let path = dir.join(SYNCED_FILE);
-    let size = size.as_u64().to_be_bytes();
-    let record = [&size[..], &crc32fast::hash(&size).to_be_bytes()].concat();
-    let file = open_or_create(&path)?;
-    file.write_all_at(&record, 0).map_err(FileError::at(Step::Write, &path))?;
-    file.set_len(SYNCED_BYTES as u64).map_err(FileError::at(Step::Truncate, &path))?;
-    file.sync_all().map_err(FileError::at(Step::Sync, &path))
 }
 
 /// Guesses all bytes from those of the leaves done so far.

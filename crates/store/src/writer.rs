@@ -3,18 +3,15 @@
 //! Does not retry. After a failed write or sync nobody knows what is on the disk, so the writer is
 //! poisoned, and opening again finds out.
 
-use std::fmt;
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use tally_protocol::Position;
 use tally_tlog::{Origin, TreeSize};
 
 use crate::error::{AppendError, FileError, Step};
-use crate::files::{Layout, SegmentName, open_or_create, sync_dir};
+use crate::files::{Layout, SegmentName, open_or_create, sync_dir_on};
 use crate::frame::{FRAME_HEADER_BYTES, SegmentHeader, commit_frame_bytes, put_commit, put_event};
+use crate::fs::DiskFile;
 use crate::index::{self, IndexWriter};
 use crate::log::{Epoch, Group, LogWriter, MAX_GROUP_BYTES, Options, Tip};
 use crate::mark::{Mark, MarkFile};
@@ -29,7 +26,7 @@ pub struct SegmentWriter {
     segment: LastSegment,
     mark: MarkFile,
     /// Holds the process lock while it is open.
-    lock: File,
+    lock: Box<dyn DiskFile>,
     /// The highest epoch known.
     epoch: Epoch,
     /// Whether this writer opened it.
@@ -47,7 +44,7 @@ impl SegmentWriter {
         options: Options,
         shared: Arc<Shared>,
         mark: MarkFile,
-        lock: File,
+        lock: Box<dyn DiskFile>,
         epoch: Epoch,
         last_events: u64,
     ) -> Result<Self, FileError> {
@@ -120,8 +117,9 @@ impl SegmentWriter {
     fn commit(&mut self, tip: &Tip) -> Result<(), FileError> {
         let path = self.layout.segment(self.segment.name);
         let file = &self.segment.file;
-        file.write_at(&self.buffer, self.segment.end).map_err(FileError::at(Step::Write, &path))?;
-        file.sync().map_err(FileError::at(Step::Sync, &path))?;
+        file.write_all_at(&self.buffer, self.segment.end)
+            .map_err(FileError::at(Step::Write, &path))?;
+        file.sync_data().map_err(FileError::at(Step::Sync, &path))?;
         self.segment.end += self.buffer.len() as u64;
         self.segment.index.append(&self.offsets)?;
         self.mark.advance(Mark { size: tip.size, chain: tip.chain, epoch: self.epoch })
@@ -229,11 +227,11 @@ pub(crate) fn create_segment(
     let origin = origin.clone();
     let header = SegmentHeader { epoch, first, previous_chain: tip.chain, origin }.frame();
     let path = layout.segment(SegmentName(first));
-    let mut file = File::create_new(&path).map_err(FileError::at(Step::Create, &path))?;
-    file.write_all(&header).map_err(FileError::at(Step::Write, &path))?;
+    let file = layout.fs().create_new(&path).map_err(FileError::at(Step::Create, &path))?;
+    file.write_all_at(&header, 0).map_err(FileError::at(Step::Write, &path))?;
     file.sync_all().map_err(FileError::at(Step::Sync, &path))?;
-    index::rewrite(&layout.index(SegmentName(first)), &[])?;
-    sync_dir(&layout.log())?;
+    index::rewrite(layout.fs(), &layout.index(SegmentName(first)), &[])?;
+    sync_dir_on(layout.fs(), &layout.log())?;
     Ok(header.len() as u64)
 }
 
@@ -241,37 +239,23 @@ pub(crate) fn create_segment(
 #[derive(Debug)]
 struct LastSegment {
     name: SegmentName,
-    file: Box<dyn Disk>,
+    file: Box<dyn DiskFile>,
     end: u64,
     index: IndexWriter,
 }
 
 impl LastSegment {
     fn open(layout: &Layout, name: SegmentName, end: u64, events: u64) -> Result<Self, FileError> {
-        let file = Box::new(open_or_create(&layout.segment(name))?);
-        let index = IndexWriter::open(layout.index(name), events)?;
+        let file = open_or_create(layout.fs(), &layout.segment(name))?;
+        let index = IndexWriter::open(layout.fs(), layout.index(name), events)?;
         Ok(Self { name, file, end, index })
-    }
-}
-
-/// The two calls that make a group durable, so that tests can let them fail.
-trait Disk: Send + fmt::Debug {
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    fn sync(&self) -> io::Result<()>;
-}
-
-impl Disk for File {
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.write_all_at(bytes, offset)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.sync_data()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use bytes::Bytes;
     use tally_protocol::{ChainHash, Event, SignedEnvelope, Time};
     use tally_tlog::Frontier;
@@ -288,12 +272,12 @@ mod tests {
 
     #[derive(Debug)]
     struct FailingDisk {
-        file: File,
+        file: Box<dyn DiskFile>,
         failure: Failure,
     }
 
-    impl Disk for FailingDisk {
-        fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+    impl DiskFile for FailingDisk {
+        fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
             match self.failure {
                 Failure::Write { written } => {
                     self.file.write_all_at(&bytes[..written.min(bytes.len())], offset)?;
@@ -304,8 +288,28 @@ mod tests {
             }
         }
 
-        fn sync(&self) -> io::Result<()> {
+        fn sync_data(&self) -> io::Result<()> {
             Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()))
+        }
+
+        fn sync_all(&self) -> io::Result<()> {
+            unreachable!("a group needs only its data")
+        }
+
+        fn read_exact_at(&self, _: &mut [u8], _: u64) -> io::Result<()> {
+            unreachable!("a writer does not read")
+        }
+
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            unreachable!("a writer does not cut")
+        }
+
+        fn length(&self) -> io::Result<u64> {
+            unreachable!("a writer knows the end")
+        }
+
+        fn try_lock(&self) -> io::Result<bool> {
+            unreachable!("not the lock file")
         }
     }
 
@@ -345,7 +349,7 @@ mod tests {
         let epoch = writer.open_epoch("test").expect("an epoch");
         let tip = writer.append(epoch, TreeSize::ZERO, &groups[0]).expect("append");
         let path = writer.layout.segment(writer.segment.name);
-        let file = open_or_create(&path).expect("open");
+        let file = open_or_create(writer.layout.fs(), &path).expect("open");
         writer.segment.file = Box::new(FailingDisk { file, failure });
         let error = writer.append(epoch, tip.size, &groups[1]).expect_err("fails");
         assert!(matches!(error, AppendError::Unknown(_)), "{failure:?}: {error}");

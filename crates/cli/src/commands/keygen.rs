@@ -9,7 +9,7 @@ use crate::keys::{new_log_key, parse_origin, write_secret};
 use crate::output::Output;
 
 #[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(untagged)]
 enum Made {
     Agent { agent: String, file: String },
     LogKey { log_key: String, file: String },

@@ -1,7 +1,7 @@
 //! `tally lineage`: what data or a task came from, or what came of it.
 
 use serde::Serialize;
-use tally_client::{Direction, LineageStart};
+use tally_client::{Client, Direction, Error as ClientError, GetLineageResponse, LineageStart};
 use tally_node::history::fold_graph;
 use tally_protocol::{EnvelopeId, TreeSize};
 use tally_provenance::{Graph, NodeRef, Start, Unknown};
@@ -34,8 +34,7 @@ pub(crate) async fn run(args: LineageArgs, output: Output) -> Result<(), CliErro
             Answer { tasks: summary.tasks, data: summary.data, dot }
         }
         Source::Server(client) => {
-            let start = server_start(&args.start);
-            let answer = client.lineage(start, direction, args.depth, TreeSize::ZERO).await?;
+            let answer = ask_server(&client, &args, direction).await?;
             Answer { tasks: answer.tasks, data: answer.data, dot: answer.dot }
         }
     };
@@ -67,13 +66,22 @@ fn ask(
     }
 }
 
-fn server_start(start: &LineageStartArgs) -> LineageStart {
-    match (&start.data_ref, &start.task) {
-        (Some(uri), _) => LineageStart::DataUri(uri.clone()),
-        (None, Some(task)) => match task.parse() {
-            Ok(id) => LineageStart::Task(id),
-            Err(_) => LineageStart::TaskLabel(task.clone()),
-        },
+/// The same question to a server.
+async fn ask_server(
+    client: &Client,
+    args: &LineageArgs,
+    direction: Direction,
+) -> Result<GetLineageResponse, ClientError> {
+    let ask = async |start| client.lineage(start, direction, args.depth, TreeSize::ZERO).await;
+    match (&args.start.data_ref, &args.start.task) {
+        (Some(uri), _) => ask(LineageStart::DataUri(uri.clone())).await,
+        (None, Some(task)) => {
+            let by_label = ask(LineageStart::TaskLabel(task.clone())).await;
+            match (by_label, task.parse::<EnvelopeId>()) {
+                (Err(ClientError::Rejected(_)), Ok(id)) => ask(LineageStart::Task(id)).await,
+                (answer, _) => answer,
+            }
+        }
         (None, None) => unreachable!("the arguments require one of them"),
     }
 }

@@ -32,6 +32,11 @@ pub(crate) async fn run(args: LogArgs, output: Output) -> Result<(), CliError> {
         Source::Directory(reader) => {
             let head = Position::at_tip(reader.tip().size);
             let end = args.to.map_or(head, |to| head.min(Position(to)));
+            if from > head {
+                return Err(CliError::Absent(format!(
+                    "position {from} lies beyond the head, which is {head}"
+                )));
+            }
             let mut next = from;
             while next < end {
                 for event in reader.read(next, READ_LIMIT)? {

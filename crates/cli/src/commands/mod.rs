@@ -1,5 +1,6 @@
 //! The commands.
 
+pub(crate) mod backup;
 pub(crate) mod keygen;
 pub(crate) mod lineage;
 pub(crate) mod log;

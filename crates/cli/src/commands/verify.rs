@@ -11,7 +11,7 @@ use tally_verify::{FirstBad, Item, Report, Trust, Verdict, verify_ledger};
 
 use crate::args::VerifyArgs;
 use crate::error::CliError;
-use crate::keys::{log_key_argument, log_key_in, parse_origin};
+use crate::keys::{log_key_argument, log_key_in, parse_origin, read_bytes};
 use crate::output::{Output, time_text};
 
 pub(crate) fn run(args: VerifyArgs, output: Output) -> Result<(), CliError> {
@@ -195,9 +195,9 @@ fn report_text(report: &Report) -> String {
     text
 }
 
-fn read_checkpoints(paths: &[std::path::PathBuf]) -> Result<Vec<Checkpoint>, CliError> {
+pub(crate) fn read_checkpoints(paths: &[std::path::PathBuf]) -> Result<Vec<Checkpoint>, CliError> {
     let read = |path: &std::path::PathBuf| {
-        let bytes = std::fs::read(path).map_err(|e| CliError::failed(path.display(), e))?;
+        let bytes = read_bytes(path)?;
         let signed = SignedCheckpoint::parse(&bytes).map_err(|error| {
             CliError::Usage(format!("{} is no checkpoint: {error}", path.display()))
         })?;
@@ -246,7 +246,7 @@ fn verify_receipt(
     key: Option<VerifierKey>,
     author: Option<AgentId>,
 ) -> Result<ReceiptAnswer, CliError> {
-    let bytes = std::fs::read(file).map_err(|e| CliError::failed(file.display(), e))?;
+    let bytes = read_bytes(file)?;
     let invalid = |found: &dyn std::fmt::Display| Ok(ReceiptAnswer::not(Verdict::Invalid, found));
     let proof = match LogProof::parse(&bytes) {
         Ok(proof) => proof,

@@ -1,6 +1,7 @@
 //! The store against its promises, from outside: every test breaks files and opens again.
 
 mod damage;
+mod durable;
 mod format;
 mod ledger;
 mod reading;

@@ -1,0 +1,9 @@
+//! `inclusion_proof` under libFuzzer.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tally_fuzz::targets;
+
+fuzz_target!(|data: &[u8]| {
+    let _ = targets::inclusion_proof(data);
+});

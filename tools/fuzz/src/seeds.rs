@@ -1,0 +1,541 @@
+//! Valid inputs, made from numbers: what the other inputs are changed from.
+
+use std::sync::LazyLock;
+
+use prost::Message as _;
+use tally_api::v1;
+use tally_coordination::view::{CapabilityView, IntentView, OfferView, TaskView};
+use tally_protocol::event::ChainHash;
+use tally_protocol::message::{AdvertiseCapability, Intent, Message};
+use tally_protocol::parts::Label;
+use tally_protocol::{
+    AgentKey, AuthorSequence, Envelope, EnvelopeId, Event, Position, SignedEnvelope, Time, TraceId,
+    wire,
+};
+use tally_tlog::{
+    Checkpoint, Hash, LeafIndex, LogProof, MemoryTree, NoteSigner, Origin, SignedCheckpoint,
+    TreeSize, leaf_hash,
+};
+
+use crate::repair::Files;
+use crate::rng::Rng;
+
+/// Every shape of a message, as the protocol pins them: name, id, payload.
+const GOLDEN: &str = include_str!("../../../crates/protocol/tests/golden/payloads.txt");
+
+/// How many authors there are.
+const AUTHORS: u8 = 4;
+
+/// Most leaves of a tree that proofs are made in.
+const MAX_LEAVES: usize = 300;
+
+/// Payloads of every shape.
+pub fn payloads() -> &'static [Vec<u8>] {
+    static PAYLOADS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+        let last = |line: &'static str| line.rsplit(' ').next().expect("a field");
+        GOLDEN.lines().map(|line| hex::decode(last(line)).expect("hexadecimal")).collect()
+    });
+    &PAYLOADS
+}
+
+fn any_payload(rng: &mut Rng) -> &'static [u8] {
+    let payload: &Vec<u8> = rng.one_of(payloads());
+    payload
+}
+
+/// The log of every input.
+pub fn log_origin() -> Origin {
+    Origin::new("ledger.example/fuzz").expect("an origin")
+}
+
+/// The key of the log.
+pub fn log_key() -> &'static NoteSigner {
+    static KEY: LazyLock<NoteSigner> =
+        LazyLock::new(|| NoteSigner::from_seed(log_origin().key_name(), &[0x4c; 32]));
+    &KEY
+}
+
+/// Another key of notes.
+pub fn other_key() -> &'static NoteSigner {
+    static KEY: LazyLock<NoteSigner> = LazyLock::new(|| {
+        NoteSigner::from_seed("witness.example".parse().expect("a name"), &[0x57; 32])
+    });
+    &KEY
+}
+
+/// An author.
+pub fn author(which: u8) -> AgentKey {
+    AgentKey::from_seed(&[which % AUTHORS + 1; 32])
+}
+
+/// Every author.
+pub fn authors() -> impl Iterator<Item = AgentKey> {
+    (0..AUTHORS).map(author)
+}
+
+/// The bytes of a leaf of the tree in which proofs are made.
+pub fn leaf(index: u64) -> Hash {
+    leaf_hash(&index.to_be_bytes())
+}
+
+/// The envelope that an author has sent, when an answer comes.
+pub fn sent() -> SignedEnvelope {
+    static SENT: LazyLock<SignedEnvelope> = LazyLock::new(|| signed(&mut Rng::new(7)));
+    SENT.clone()
+}
+
+/// An envelope of any shape and any author.
+fn any_envelope(rng: &mut Rng) -> (Envelope, AgentKey) {
+    let key = author(rng.byte());
+    let message = Envelope::decode(any_payload(rng)).expect("pinned").message;
+    let sequence = if rng.once_in(3) { 0 } else { rng.edge() };
+    let envelope = Envelope {
+        origin: log_origin(),
+        author: key.agent(),
+        author_sequence: AuthorSequence(sequence),
+        previous: (sequence > 0).then(|| EnvelopeId(rng.array())),
+        issued_at_us: Time((rng.edge() >> 1).cast_signed()),
+        trace_id: rng.once_in(2).then(|| TraceId(rng.array())),
+        causes: (0..rng.below(4)).map(|_| EnvelopeId(rng.array())).collect(),
+        message,
+    };
+    (envelope, key)
+}
+
+fn signed(rng: &mut Rng) -> SignedEnvelope {
+    let (envelope, key) = any_envelope(rng);
+    envelope.sign(&key).expect("a valid envelope")
+}
+
+/// A payload.
+pub fn envelope(rng: &mut Rng) -> Vec<u8> {
+    if rng.once_in(2) { any_payload(rng).to_vec() } else { signed(rng).payload.to_vec() }
+}
+
+/// A payload and its signature.
+pub fn signed_envelope(rng: &mut Rng) -> Vec<u8> {
+    wire::SignedEnvelope::from(signed(rng)).encode_to_vec()
+}
+
+/// A message in JSON.
+pub fn message_json(rng: &mut Rng) -> Vec<u8> {
+    let (envelope, _) = any_envelope(rng);
+    serde_json::to_vec(&envelope.message).expect("a message is JSON")
+}
+
+fn event_at(position: u64, previous: ChainHash, time: i64, rng: &mut Rng) -> Event {
+    Event::new(Position(position), previous, Time(time), &signed(rng))
+}
+
+/// An event.
+pub fn event(rng: &mut Rng) -> Vec<u8> {
+    let (position, time) = (rng.edge(), (rng.edge() >> 1).cast_signed());
+    event_at(position, ChainHash(rng.array()), time, rng).bytes().to_vec()
+}
+
+/// A segment with a few groups.
+pub fn segment(rng: &mut Rng) -> Vec<u8> {
+    let mut log = Log::new();
+    log.segment(0, rng)
+}
+
+/// A data directory with a few segments.
+pub fn ledger(rng: &mut Rng) -> Vec<u8> {
+    let mut log = Log::new();
+    let mut files = Files::default();
+    for epoch in 0..=rng.below(3) {
+        let first = log.position;
+        if epoch > 0 && first == files.segments.last().map_or(0, |(first, _)| *first) {
+            break;
+        }
+        let bytes = log.segment(epoch as u64, rng);
+        if rng.once_in(2) {
+            files
+                .indexes
+                .push((first, log.offsets.iter().flat_map(|at| at.to_be_bytes()).collect()));
+        }
+        files.segments.push((first, bytes));
+    }
+    if !rng.once_in(4) {
+        files.mark = Some(mark_of(log.position, &log.chain, rng));
+    }
+    files.encode()
+}
+
+/// The bytes of a mark.
+pub fn mark(rng: &mut Rng) -> Vec<u8> {
+    let (size, chain) = (rng.edge(), ChainHash(rng.array()));
+    mark_of(size, &chain, rng)
+}
+
+fn mark_of(size: u64, chain: &ChainHash, rng: &mut Rng) -> Vec<u8> {
+    let sequence = 1 + rng.number() % 1_000;
+    let mut bytes = vec![0; 160];
+    let newest = slot(sequence, size, chain);
+    bytes[(sequence % 2 * 80) as usize..][..80].copy_from_slice(&newest);
+    if sequence > 1 {
+        let older = slot(sequence - 1, size / 2, &ChainHash(rng.array()));
+        bytes[((sequence - 1) % 2 * 80) as usize..][..80].copy_from_slice(&older);
+    }
+    bytes
+}
+
+fn slot(sequence: u64, size: u64, chain: &ChainHash) -> Vec<u8> {
+    let numbers = [sequence.to_be_bytes(), size.to_be_bytes()].concat();
+    let mut slot = [b"TALLYMRK", &numbers[..], &chain.0, &3u64.to_be_bytes(), &[0; 12]].concat();
+    let crc = crc32fast::hash(&slot);
+    slot.extend_from_slice(&crc.to_be_bytes());
+    slot
+}
+
+/// A log while it is written.
+struct Log {
+    position: u64,
+    chain: ChainHash,
+    time: i64,
+    /// Where the events of the last segment begin.
+    offsets: Vec<u64>,
+}
+
+impl Log {
+    fn new() -> Self {
+        let chain = ChainHash::genesis(&log_origin());
+        Self { position: 0, chain, time: 1_790_000_000_000_000, offsets: Vec::new() }
+    }
+
+    fn segment(&mut self, epoch: u64, rng: &mut Rng) -> Vec<u8> {
+        self.offsets.clear();
+        let numbers = [epoch.to_be_bytes(), self.position.to_be_bytes()].concat();
+        let origin = log_origin();
+        let header = [b"TALLYLOG\x01", &numbers[..], &self.chain.0, origin.as_str().as_bytes()];
+        let mut bytes = Vec::new();
+        put_frame(&mut bytes, 1, &header.concat());
+        for _ in 0..rng.below(4) {
+            self.group(&mut bytes, rng);
+        }
+        bytes
+    }
+
+    fn group(&mut self, bytes: &mut Vec<u8>, rng: &mut Rng) {
+        for _ in 0..1 + rng.below(3) {
+            self.time += 1 + i64::from(rng.byte());
+            let event = event_at(self.position, self.chain, self.time, rng);
+            self.offsets.push(bytes.len() as u64);
+            put_frame(bytes, 2, event.bytes());
+            self.chain = event.chain();
+            self.position += 1;
+        }
+        let note = if rng.once_in(2) { checkpoint(rng) } else { Vec::new() };
+        let commit = [&self.position.to_be_bytes()[..], &self.chain.0, &rng.array::<32>(), &note];
+        put_frame(bytes, 3, &commit.concat());
+    }
+}
+
+fn put_frame(to: &mut Vec<u8>, kind: u8, body: &[u8]) {
+    let length = u32::try_from(body.len()).expect("small").to_be_bytes();
+    let header = [&[kind][..], &length].concat();
+    to.extend_from_slice(&header);
+    to.extend_from_slice(&crc32fast::hash(&header).to_be_bytes());
+    to.extend_from_slice(&crc32fast::hash(body).to_be_bytes());
+    to.extend_from_slice(body);
+}
+
+/// A note with one or two signatures.
+pub fn note(rng: &mut Rng) -> Vec<u8> {
+    let texts = ["hello\n", "two\nlines\n", "an\n\nempty line\n", "\n", "é 漢字\n"];
+    let text: &&str = rng.one_of(&texts);
+    let mut note = log_key().sign(text).expect("a text");
+    if rng.once_in(2) {
+        other_key().countersign(&mut note).expect("room");
+    }
+    note.to_bytes()
+}
+
+fn tree(leaves: usize) -> MemoryTree {
+    let mut tree = MemoryTree::new();
+    for index in 0..leaves as u64 {
+        tree.append(leaf(index));
+    }
+    tree
+}
+
+fn head(size: TreeSize, root: Hash) -> SignedCheckpoint {
+    Checkpoint { origin: log_origin(), size, root }.sign(log_key())
+}
+
+/// A checkpoint.
+pub fn checkpoint(rng: &mut Rng) -> Vec<u8> {
+    let size = if rng.once_in(4) { 0 } else { rng.edge() };
+    let root = if size == 0 { tally_tlog::empty_root() } else { Hash::new(rng.array()) };
+    head(TreeSize::new(size), root).to_bytes()
+}
+
+/// A proof file.
+pub fn log_proof(rng: &mut Rng) -> Vec<u8> {
+    let tree = tree(1 + rng.below(MAX_LEAVES));
+    let index = LeafIndex::new(rng.number() % tree.size().as_u64());
+    let hashes = tally_tlog::inclusion_proof(&tree, index, tree.size()).expect("in the tree");
+    let length = 1 + rng.below(40);
+    let extra = rng.once_in(3).then(|| rng.bytes(length));
+    let proof = LogProof::new(extra, index, hashes, head(tree.size(), tree.root()));
+    proof.expect("a proof").to_bytes()
+}
+
+/// A public key of notes.
+pub fn verifier_key(rng: &mut Rng) -> Vec<u8> {
+    let signer = NoteSigner::from_seed(log_origin().key_name(), &rng.array());
+    signer.verifier_key().to_string().into_bytes()
+}
+
+/// A secret key of notes.
+pub fn secret_key(rng: &mut Rng) -> Vec<u8> {
+    NoteSigner::from_seed(log_origin().key_name(), &rng.array()).to_secret_text().into_bytes()
+}
+
+/// The name of a log.
+pub fn origin(rng: &mut Rng) -> Vec<u8> {
+    let names = ["ledger.example/main", "a", "-", "müller.example/日誌", "x".repeat(255).leak()];
+    rng.one_of(&names).as_bytes().to_vec()
+}
+
+/// An agent, in text or as bytes.
+pub fn did_key(rng: &mut Rng) -> Vec<u8> {
+    let agent = AgentKey::from_seed(&rng.array()).agent();
+    if rng.once_in(4) { agent.as_bytes().to_vec() } else { agent.to_string().into_bytes() }
+}
+
+/// A private key in PEM.
+pub fn pem(rng: &mut Rng) -> Vec<u8> {
+    AgentKey::from_seed(&rng.array()).to_pem().into_bytes()
+}
+
+fn proof_input(first: u64, second: u64, hash: Hash, hashes: &[Hash]) -> Vec<u8> {
+    let mut bytes = [first.to_be_bytes(), second.to_be_bytes()].concat();
+    bytes.extend_from_slice(hash.as_bytes());
+    hashes.iter().for_each(|hash| bytes.extend_from_slice(hash.as_bytes()));
+    bytes
+}
+
+/// An inclusion proof: of a small tree, or as many hashes for any sizes.
+pub fn inclusion_proof(rng: &mut Rng) -> Vec<u8> {
+    if rng.once_in(2) {
+        let hashes: Vec<Hash> = (0..rng.below(66)).map(|_| Hash::new(rng.array())).collect();
+        return proof_input(rng.edge(), rng.edge(), Hash::new(rng.array()), &hashes);
+    }
+    let tree = tree(1 + rng.below(MAX_LEAVES));
+    let index = rng.number() % tree.size().as_u64();
+    let proof = tally_tlog::inclusion_proof(&tree, LeafIndex::new(index), tree.size());
+    proof_input(index, tree.size().as_u64(), leaf(index), proof.expect("in the tree").hashes())
+}
+
+/// A consistency proof: of a small tree, or as many hashes for any sizes.
+pub fn consistency_proof(rng: &mut Rng) -> Vec<u8> {
+    if rng.once_in(2) {
+        let hashes: Vec<Hash> = (0..rng.below(66)).map(|_| Hash::new(rng.array())).collect();
+        return proof_input(rng.edge(), rng.edge(), Hash::new(rng.array()), &hashes);
+    }
+    let tree = tree(1 + rng.below(MAX_LEAVES));
+    let old = TreeSize::new(1 + rng.number() % tree.size().as_u64());
+    let proof = tally_tlog::consistency_proof(&tree, old, tree.size()).expect("it has grown");
+    let root = tree.root_at(old).expect("it was that size");
+    proof_input(old.as_u64(), tree.size().as_u64(), root, proof.hashes())
+}
+
+/// A receipt of [`sent`], at the end of a small tree.
+fn log_receipt(rng: &mut Rng) -> (v1::LogReceipt, Event) {
+    let before = rng.below(MAX_LEAVES);
+    let mut tree = tree(before);
+    let previous = ChainHash(rng.array());
+    let event = Event::new(Position(before as u64), previous, Time(1), &sent());
+    let index = tree.append(event.leaf());
+    let proof = tally_tlog::inclusion_proof(&tree, index, tree.size()).expect("in the tree");
+    let receipt = v1::LogReceipt {
+        position: before as u64,
+        recorded_at_us: 1,
+        previous_chain: previous.0.to_vec().into(),
+        signature: sent().signature.to_vec().into(),
+        inclusion_proof: proof
+            .hashes()
+            .iter()
+            .map(|hash| hash.as_bytes().to_vec().into())
+            .collect(),
+        checkpoint: head(tree.size(), tree.root()).to_bytes().into(),
+    };
+    (receipt, event)
+}
+
+/// The answer to an append.
+pub fn append_response(rng: &mut Rng) -> Vec<u8> {
+    let receipt = Some(log_receipt(rng).0);
+    v1::AppendResponse { receipt, duplicate: rng.once_in(2) }.encode_to_vec()
+}
+
+/// An answer of any other kind, behind its number.
+pub fn answer(rng: &mut Rng) -> Vec<u8> {
+    let which = rng.below(9) as u8;
+    let body = match which {
+        0 => {
+            let (receipt, event) = log_receipt(rng);
+            let (receipt, event) = (Some(receipt), event.bytes().clone());
+            v1::GetLogReceiptResponse { receipt, event }.encode_to_vec()
+        }
+        1 => v1::GetAgentResponse {
+            as_of: rng.edge(),
+            next_sequence: rng.edge(),
+            last: rng.array::<32>().to_vec(),
+        }
+        .encode_to_vec(),
+        2 => catalog(rng).encode_to_vec(),
+        3 => v1::CapabilityView::from(capability(rng)).encode_to_vec(),
+        4 => {
+            let intents = (0..rng.below(3)).map(|_| intent(rng).into()).collect();
+            v1::ListIntentsResponse { as_of: rng.edge(), intents }.encode_to_vec()
+        }
+        5 => {
+            let tasks = (0..rng.below(3)).map(|_| task(rng).into()).collect();
+            v1::ListTasksResponse { as_of: rng.edge(), tasks }.encode_to_vec()
+        }
+        6 => {
+            let events = (0..rng.below(3)).map(|_| event(rng).into()).collect();
+            v1::EventBatch { first: rng.edge(), events, head: rng.edge() }.encode_to_vec()
+        }
+        7 => v1::GetHeadResponse {
+            origin: log_origin().to_string(),
+            size: rng.edge(),
+            checkpoint: checkpoint(rng),
+            log_key: log_key().verifier_key().to_string(),
+            chain: rng.array::<32>().to_vec(),
+            recorded_at_us: 1,
+        }
+        .encode_to_vec(),
+        _ => v1::GetConsistencyProofResponse {
+            proof: (0..rng.below(66)).map(|_| rng.array::<32>().to_vec()).collect(),
+            new_size: rng.edge(),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+    };
+    [&[which][..], &body].concat()
+}
+
+/// A request, behind its number.
+pub fn request(rng: &mut Rng) -> Vec<u8> {
+    let which = rng.below(3) as u8;
+    let body = match which {
+        0 => v1::AppendRequest { envelope: Some(signed(rng).into()) }.encode_to_vec(),
+        1 => {
+            let criteria = messages().find_map(|message| match message {
+                Message::Discover(discover) => Some(discover.to_wire()),
+                _ => None,
+            });
+            v1::SearchCatalogRequest { criteria, at_least: None }.encode_to_vec()
+        }
+        _ => {
+            let selector = Some(v1::Selector {
+                id: rng.array::<32>().to_vec(),
+                label: Some(label().to_wire()),
+                live: rng.once_in(2),
+                limit: rng.edge() as u32,
+            });
+            v1::ListIntentsRequest { selector, at_least: None }.encode_to_vec()
+        }
+    };
+    [&[which][..], &body].concat()
+}
+
+fn messages() -> impl Iterator<Item = Message> {
+    payloads().iter().map(|payload| Envelope::decode(payload).expect("pinned").message)
+}
+
+fn label() -> Label {
+    Label { key: "wf.task".parse().expect("a name"), value: "ID01".parse().expect("a text") }
+}
+
+fn id(rng: &mut Rng) -> EnvelopeId {
+    EnvelopeId(rng.array())
+}
+
+fn capability(rng: &mut Rng) -> CapabilityView {
+    let terms = messages().find_map(|message| match message {
+        Message::AdvertiseCapability(AdvertiseCapability::Publish(terms)) => Some(terms),
+        _ => None,
+    });
+    CapabilityView {
+        id: id(rng),
+        root: id(rng),
+        owner: author(rng.byte()).agent(),
+        terms: terms.expect("pinned"),
+        standing: "in_force".to_owned(),
+        position: Position(rng.edge()),
+        recorded_at_us: Time(1),
+    }
+}
+
+fn catalog(rng: &mut Rng) -> v1::SearchCatalogResponse {
+    use v1::search_catalog_response::{Criterion, NearMiss};
+    let failed = vec![Criterion { field: "category".to_owned(), found: "other".to_owned() }];
+    let miss = NearMiss { capability: Some(capability(rng).into()), failed };
+    let matches = (0..rng.below(3)).map(|_| capability(rng).into()).collect();
+    v1::SearchCatalogResponse { as_of: rng.edge(), matches, near_misses: vec![miss] }
+}
+
+fn offer(rng: &mut Rng) -> OfferView {
+    let terms = messages().find_map(|message| match message {
+        Message::Offer(offer) => Some(offer),
+        _ => None,
+    });
+    OfferView {
+        id: id(rng),
+        provider: author(rng.byte()).agent(),
+        terms: terms.expect("pinned"),
+        standing: "live".to_owned(),
+        position: Position(rng.edge()),
+        recorded_at_us: Time(1),
+    }
+}
+
+fn intent(rng: &mut Rng) -> IntentView {
+    let terms = messages().find_map(|message| match message {
+        Message::Intent(Intent::Open(terms)) => Some(terms),
+        _ => None,
+    });
+    IntentView {
+        id: id(rng),
+        root: id(rng),
+        author: author(rng.byte()).agent(),
+        terms: terms.expect("pinned"),
+        trace_id: rng.once_in(2).then(|| TraceId(rng.array())),
+        standing: "open".to_owned(),
+        offers: (0..rng.below(2)).map(|_| offer(rng)).collect(),
+        tasks: (0..rng.below(2)).map(|_| task(rng)).collect(),
+        position: Position(rng.edge()),
+        recorded_at_us: Time(1),
+    }
+}
+
+fn task(rng: &mut Rng) -> TaskView {
+    let wire = v1::TaskView {
+        id: id(rng).0.to_vec(),
+        intent: id(rng).0.to_vec(),
+        offer: id(rng).0.to_vec(),
+        initiator: author(0).agent().as_bytes().to_vec(),
+        executor: author(1).agent().as_bytes().to_vec(),
+        attempt: rng.edge() as u32,
+        state: "running".to_owned(),
+        percent: 40,
+        started_at_us: 1,
+        accepted_at_us: 2,
+        receipt: id(rng).0.to_vec(),
+        depends_on: vec![id(rng).0.to_vec()],
+        labels: vec![label().to_wire()],
+        overdue: vec!["done_by".to_owned()],
+        late: vec![v1::task_view::Late {
+            receipt: id(rng).0.to_vec(),
+            author: author(2).agent().as_bytes().to_vec(),
+            outcome: "failed".to_owned(),
+            position: rng.edge(),
+        }],
+        ..Default::default()
+    };
+    TaskView::try_from(wire).expect("a view")
+}
