@@ -31,6 +31,9 @@ pub const ERROR_DOMAIN: &str = "tally";
 /// Most bytes of one gRPC message that either side takes: a batch of events and some room.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
+/// Most bytes of a question: decoding one takes up to 40 times its size.
+pub const MAX_QUESTION_BYTES: usize = 128 * 1024;
+
 /// Most bytes of events in one batch; a batch has at least one event, however large.
 pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tally_api::v1::ledger_server::LedgerServer;
 use tally_api::v1::proofs_server::ProofsServer;
 use tally_api::v1::query_server::QueryServer;
-use tally_api::{DESCRIPTORS, MAX_MESSAGE_BYTES};
+use tally_api::{DESCRIPTORS, MAX_MESSAGE_BYTES, MAX_QUESTION_BYTES};
 use tally_node::Node;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -59,8 +59,14 @@ pub async fn serve(
         .add_service(health_service)
         .add_service(reflection)
         .add_service(LedgerServer::new(ledger).max_decoding_message_size(MAX_MESSAGE_BYTES))
-        .add_service(ProofsServer::new(proofs::Service { node: node.clone() }))
-        .add_service(QueryServer::new(query::Service { node: node.clone() }));
+        .add_service(
+            ProofsServer::new(proofs::Service { node: node.clone() })
+                .max_decoding_message_size(MAX_QUESTION_BYTES),
+        )
+        .add_service(
+            QueryServer::new(query::Service { node: node.clone() })
+                .max_decoding_message_size(MAX_QUESTION_BYTES),
+        );
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "serving");
     }
