@@ -3,10 +3,9 @@
 //! Does not write them, and checks no speed.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use tally_coordination::State;
-use tally_node::{Config, Head, Plan, SystemClock, Verdict, plan};
+use tally_node::{Config, Head, Plan, Verdict, plan};
 use tally_protocol::{Origin, SignedEnvelope, Time, VerifiedEnvelope, signature};
 use tally_store::Group;
 use tally_tlog::{NoteSigner, VerifierKey};
@@ -20,12 +19,7 @@ pub fn origin() -> Origin {
 
 /// How a node runs a ledger in this directory.
 pub fn node_config(data: &Path) -> Config {
-    Config {
-        data: data.to_owned(),
-        origin: origin(),
-        signer: signer(),
-        clock: Arc::new(SystemClock),
-    }
+    Config::new(data.to_owned(), origin(), signer())
 }
 
 /// Parses and checks envelopes of a [`crate::Market`].

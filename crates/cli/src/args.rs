@@ -102,6 +102,15 @@ pub(crate) struct ServeArgs {
     /// The key that signs checkpoints; `log.key` in the data directory when nothing is said.
     #[arg(long, value_name = "FILE")]
     pub(crate) log_key_file: Option<PathBuf>,
+
+    /// A checkpoint that was seen outside: a log that does not contain it would fork, and is not
+    /// served. May be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) seen: Vec<PathBuf>,
+
+    /// Where to serve metrics over HTTP, for Prometheus; nowhere when nothing is said.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]

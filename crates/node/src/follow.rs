@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tally_protocol::{Event, ParsedEnvelope, Position};
 use tally_provenance::Graph;
@@ -14,6 +15,9 @@ use tokio::sync::watch;
 use crate::history::{HistoryError, READ_LIMIT, parse_all};
 use crate::node::Snapshot;
 use crate::pipeline::spawn;
+
+/// How long rows that failed are left alone.
+const ROWS_RETRY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Followers {
     thread: JoinHandle<()>,
@@ -28,7 +32,9 @@ impl Followers {
         rows: Arc<Rows>,
     ) -> (Self, watch::Receiver<Position>) {
         let (followed_to, followed) = watch::channel(Position(0));
-        let follower = Follower { reader, snapshots, graph, rows, followed: followed_to };
+        let rows_failed = None;
+        let follower =
+            Follower { reader, snapshots, graph, rows, rows_failed, followed: followed_to };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .expect("a runtime without I/O needs nothing from the operating system");
@@ -46,6 +52,8 @@ struct Follower {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     graph: Arc<RwLock<Graph>>,
     rows: Arc<Rows>,
+    /// When the rows last failed, until they have caught up.
+    rows_failed: Option<Instant>,
     followed: watch::Sender<Position>,
 }
 
@@ -68,16 +76,40 @@ impl Follower {
         }
     }
 
-    fn catch_up(&self, from: Position) -> Result<Position, HistoryError> {
+    fn catch_up(&mut self, from: Position) -> Result<Position, HistoryError> {
         let mut next = from;
         while next < Position::at_tip(self.reader.tip().size) {
             let batch = parse_all(self.reader.read(next, READ_LIMIT)?)?;
             next = Position(next.0 + batch.len() as u64);
             self.fold_graph(&batch);
-            self.fold_rows(&batch);
+            if self.rows_failed.is_none() {
+                self.fold_rows(&batch);
+            }
             self.followed.send_replace(next);
         }
+        if self.rows_failed.is_some_and(|failed| failed.elapsed() >= ROWS_RETRY) {
+            self.heal_rows()?;
+        }
         Ok(next)
+    }
+
+    /// Opens rows that failed again, and feeds them what they missed.
+    fn heal_rows(&mut self) -> Result<(), HistoryError> {
+        let size = self.reader.tip().size;
+        match self.rows.reopen(size) {
+            Ok(state) => tracing::info!(?state, "rows opened again"),
+            Err(error) => {
+                self.rows_failed = Some(Instant::now());
+                tracing::warn!(%error, "rows cannot be opened again yet");
+                return Ok(());
+            }
+        }
+        self.rows_failed = None;
+        while self.rows_failed.is_none() && self.rows.cursor() < Position::at_tip(size) {
+            let batch = parse_all(self.reader.read(self.rows.cursor(), READ_LIMIT)?)?;
+            self.fold_rows(&batch);
+        }
+        Ok(())
     }
 
     fn fold_graph(&self, batch: &[(Event, ParsedEnvelope)]) {
@@ -88,7 +120,7 @@ impl Follower {
         }
     }
 
-    fn fold_rows(&self, batch: &[(Event, ParsedEnvelope)]) {
+    fn fold_rows(&mut self, batch: &[(Event, ParsedEnvelope)]) {
         let unseen: Vec<Row> = batch
             .iter()
             .filter(|(event, _)| event.position() >= self.rows.cursor())
@@ -101,7 +133,8 @@ impl Follower {
             .collect();
         // Rows can be rebuilt, so a failure costs look-ups, not the ledger.
         if let Err(error) = self.rows.index(&unseen) {
-            tracing::error!(%error, "rows could not be written; they are rebuilt at the next start");
+            tracing::error!(%error, "rows could not be written; they will be opened again");
+            self.rows_failed = Some(Instant::now());
         }
     }
 }

@@ -8,15 +8,18 @@ mod clock;
 mod evidence;
 mod follow;
 pub mod history;
+pub mod metrics;
 mod node;
 mod pipeline;
 mod plan;
+mod sequencer;
 
 pub use clock::{Clock, SystemClock};
 pub use evidence::MAX_EVIDENCE_BYTES;
 pub use node::{
-    AppendError, Appending, Config, Consistency, LogReceipt, MAX_IN_FLIGHT, Node, OpenError,
-    ProofError, RETRY_DELAY, Snapshot,
+    AppendError, Appending, Config, Consistency, FULL_RETRY_DELAY, LogReceipt, MAX_IN_FLIGHT,
+    MAX_IN_FLIGHT_BYTES, Node, OpenError, ProofError, RETRY_DELAY, Snapshot,
 };
 pub use pipeline::MAX_GROUP_EVENTS;
 pub use plan::{Head, Plan, Verdict, plan};
+pub use sequencer::{CommitError, Committer, Planned, Sequencer, commit_path};

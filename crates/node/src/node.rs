@@ -15,28 +15,40 @@ use tally_protocol::{
     Time, TreeSize,
 };
 use tally_provenance::Graph;
+use tally_store::fs::{FileSystem, RealFs};
 use tally_store::{
-    AppendError as CommitError, LogReader, LogWriter, OpenError as StoreError, Options, Progress,
+    AppendError as WriteError, LogReader, LogWriter, OpenError as StoreError, Options, Progress,
     ReadError, ReadLimit, Rows, RowsError, SegmentLog, Tip, TreeError, TreeFiles, TreeReader,
 };
 use tally_tlog::{
-    ConsistencyProof, Hash, InclusionProof, NoteSigner, ProveError, SignedCheckpoint, VerifierKey,
-    consistency_proof, inclusion_proof, root_at,
+    Checkpoint, ConsistencyProof, Hash, InclusionProof, NoteSigner, ProveError, SignedCheckpoint,
+    VerifierKey, consistency_proof, inclusion_proof, root_at,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::evidence::Evidence;
 use crate::follow::Followers;
 use crate::history::{HistoryError, fold_state};
+use crate::metrics::CommitWatch;
 use crate::pipeline::{Parts, Pending, Pipeline, Placed, Waiter, intake};
 use crate::plan::Head;
+use crate::sequencer::commit_path;
 
 /// Envelopes that may be on their way at once; beyond it the node is busy.
 pub const MAX_IN_FLIGHT: usize = 16_384;
 
+/// Bytes of them: a disk that hangs costs no more memory than this.
+pub const MAX_IN_FLIGHT_BYTES: usize = MAX_IN_FLIGHT * PLACE_BYTES;
+
+/// A place in the intake. Larger envelopes take several.
+const PLACE_BYTES: usize = 4_096;
+
 /// What a caller waits before it tries a busy node again.
 pub const RETRY_DELAY: Duration = Duration::from_millis(50);
+
+/// What a caller waits before it tries again to append to a full disk.
+pub const FULL_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// What a ledger needs to run.
 pub struct Config {
@@ -48,6 +60,16 @@ pub struct Config {
     pub signer: NoteSigner,
     /// Where the ledger's time comes from.
     pub clock: Arc<dyn Clock>,
+    /// Checkpoints of this ledger that others hold. A log that does not contain them would fork,
+    /// so it is not opened.
+    pub seen: Vec<Checkpoint>,
+}
+
+impl Config {
+    /// With the system's clock, and nothing that others have seen.
+    pub fn new(data: PathBuf, origin: Origin, signer: NoteSigner) -> Self {
+        Self { data, origin, signer, clock: Arc::new(SystemClock), seen: Vec::new() }
+    }
 }
 
 /// Why a ledger does not open.
@@ -67,7 +89,7 @@ pub enum OpenError {
     Rows(#[from] RowsError),
     /// The fence against another writer can't be set.
     #[error(transparent)]
-    Epoch(#[from] CommitError),
+    Epoch(#[from] WriteError),
     /// The last checkpoint in the log is not signed by the key that is to sign the next one.
     #[error(
         "the ledger's last checkpoint was not signed by {key}; start it with the key that signed \
@@ -76,6 +98,34 @@ pub enum OpenError {
     SignedByAnother {
         /// The key that was given.
         key: String,
+    },
+    /// Others have seen more of the ledger than this log holds: it lost its end.
+    #[error(
+        "others have seen a checkpoint of {seen} events, and the log ends at {size}: going on would \
+         fork it. Nothing was signed: restore the missing events from a mirror or a newer backup"
+    )]
+    BehindSeen {
+        /// The size that was seen.
+        seen: TreeSize,
+        /// The log's.
+        size: TreeSize,
+    },
+    /// Others have seen another history.
+    #[error(
+        "others have seen a checkpoint of {seen} events with another root: this log and that one \
+         are two histories of one ledger. Nothing was signed: keep both, and compare them"
+    )]
+    OtherHistory {
+        /// The size that was seen.
+        seen: TreeSize,
+    },
+    /// A checkpoint that was seen is of another ledger.
+    #[error("a checkpoint that was seen is of {found}, not of {expected}; name the right one")]
+    SeenElsewhere {
+        /// What it says.
+        found: Origin,
+        /// This ledger.
+        expected: Origin,
     },
     /// The file for evidence can't be opened.
     #[error("{path}: {source}; check that the directory can be written")]
@@ -100,8 +150,17 @@ pub enum AppendError {
     #[error(transparent)]
     Refused(Box<Refusal>),
     /// Too much is on its way.
-    #[error("the ledger is busy: {MAX_IN_FLIGHT} envelopes are on their way; try again shortly")]
+    #[error(
+        "the ledger is busy: {MAX_IN_FLIGHT} envelopes or {MAX_IN_FLIGHT_BYTES} bytes are on their \
+         way; try again shortly"
+    )]
     Busy,
+    /// The ledger's disk is full; the envelope is not in the log.
+    #[error(
+        "the ledger's disk is full and nothing was appended; its operator must make room, then \
+         append the same envelope again"
+    )]
+    Full,
     /// The node is stopping or has stopped.
     #[error("the ledger is stopping; try again once it is back")]
     Stopped,
@@ -202,6 +261,7 @@ struct Inner {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     followed: watch::Receiver<Position>,
     stopped: watch::Receiver<Option<String>>,
+    watch: Arc<CommitWatch>,
     evidence: Evidence,
 }
 
@@ -210,21 +270,39 @@ impl Node {
     ///
     /// # Errors
     /// [`OpenError`] names the place of any damage; the ledger is unchanged then.
-    pub fn open(config: Config, mut progress: impl FnMut(Progress)) -> Result<Self, OpenError> {
-        let Config { data, origin, signer, clock } = config;
-        let (mut writer, reader, recovery) =
-            SegmentLog::open(&data, &origin, Options::default(), &mut progress)?;
+    pub fn open(config: Config, progress: impl FnMut(Progress)) -> Result<Self, OpenError> {
+        Self::open_on(Arc::new(RealFs), config, progress)
+    }
+
+    /// Opens a ledger whose log and tree are on another file system than the operating system's.
+    ///
+    /// # Errors
+    /// As [`Node::open`].
+    pub fn open_on(
+        fs: Arc<dyn FileSystem>,
+        config: Config,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<Self, OpenError> {
+        let Config { data, origin, signer, clock, seen } = config;
+        let (mut writer, reader, recovery) = SegmentLog::open_on(
+            Arc::clone(&fs),
+            &data,
+            &origin,
+            Options::default(),
+            &mut progress,
+        )?;
         tracing::info!(?recovery, data = %data.display(), "log opened");
         let reader: Arc<dyn LogReader> = Arc::new(reader);
         check_signer(&*reader, &signer, &origin)?;
         let tip = reader.tip();
         let (tree, frontier, nodes) =
-            TreeFiles::open(&data.join("tree"), &tip, &*reader, &mut progress)?;
+            TreeFiles::open_on(fs, &data.join("tree"), &tip, &*reader, &mut progress)?;
+        let tree_reader = tree.reader();
+        check_seen(&seen, &origin, &tip, &tree_reader)?;
         let (rows, rows_state) = Rows::open(&data.join("rows"), tip.size)?;
         tracing::info!(?nodes, rows = ?rows_state, "rebuildable parts opened");
         let rows = Arc::new(rows);
         let head = Head { state: fold_state(&*reader)?, frontier, chain: tip.chain };
-        let tree_reader = tree.reader();
         let evidence = open_evidence(&data)?;
         let epoch = writer.open_epoch("tally")?;
 
@@ -233,9 +311,16 @@ impl Node {
         let (stopped_to, stopped) = watch::channel(None);
         let (intake_to, intake) = intake();
         let log_key = signer.verifier_key();
-        let writer = Box::new(writer);
-        let parts =
-            Parts { head, epoch, writer, tree, signer, clock, announce, stopped: stopped_to };
+        let (sequencer, committer) = commit_path(head, signer, Box::new(writer), tree, epoch);
+        let watch = Arc::new(CommitWatch::default());
+        let parts = Parts {
+            sequencer,
+            committer,
+            watch: Arc::clone(&watch),
+            clock,
+            announce,
+            stopped: stopped_to,
+        };
         let pipeline = Pipeline::start(intake, parts);
         let graph = Arc::new(RwLock::new(Graph::new()));
         let (followers, followed) =
@@ -253,6 +338,7 @@ impl Node {
             snapshots,
             followed,
             stopped,
+            watch,
             evidence,
         })))
     }
@@ -282,6 +368,21 @@ impl Node {
         self.0.stopped.clone()
     }
 
+    /// How far the projections have folded the log.
+    pub fn followed(&self) -> Position {
+        *self.0.followed.borrow()
+    }
+
+    /// Share of the intake that is taken, 0 to 1.
+    pub fn intake_used(&self) -> f64 {
+        1.0 - self.0.places.available_permits() as f64 / MAX_IN_FLIGHT as f64
+    }
+
+    /// How long the present commit has been going on; zero when none is.
+    pub fn commit_running(&self) -> Duration {
+        self.0.watch.running()
+    }
+
     /// The snapshot that holds at least so many events.
     pub async fn snapshot_at_least(&self, size: TreeSize) -> Option<Arc<Snapshot>> {
         let mut snapshots = self.snapshots();
@@ -301,7 +402,8 @@ impl Node {
     /// # Errors
     /// [`AppendError`]; nothing has changed, but for [`AppendError::Unknown`].
     pub async fn append(&self, envelope: ParsedEnvelope) -> Result<LogReceipt, AppendError> {
-        let place = self.0.places.clone().try_acquire_owned().map_err(|error| match error {
+        let places = Arc::clone(&self.0.places).try_acquire_many_owned(places(&envelope));
+        let place = places.map_err(|error| match error {
             TryAcquireError::NoPermits => AppendError::Busy,
             TryAcquireError::Closed => AppendError::Stopped,
         })?;
@@ -314,7 +416,7 @@ impl Node {
     /// # Errors
     /// [`AppendError::Stopped`] when the node is stopping.
     pub async fn enqueue(&self, envelope: ParsedEnvelope) -> Result<Appending, AppendError> {
-        let place = self.0.places.clone().acquire_owned().await;
+        let place = Arc::clone(&self.0.places).acquire_many_owned(places(&envelope)).await;
         self.submit(envelope, place.map_err(|_| AppendError::Stopped)?)
     }
 
@@ -462,6 +564,34 @@ impl From<ProveError<TreeError>> for ProofError {
             }
         }
     }
+}
+
+/// How many places of the intake an envelope takes.
+fn places(envelope: &ParsedEnvelope) -> u32 {
+    let bytes = envelope.signed().payload.len();
+    u32::try_from(bytes.div_ceil(PLACE_BYTES)).expect("an envelope is small")
+}
+
+/// Holds the log to what others have seen of it.
+fn check_seen(
+    seen: &[Checkpoint],
+    origin: &Origin,
+    tip: &Tip,
+    tree: &TreeReader,
+) -> Result<(), OpenError> {
+    for checkpoint in seen {
+        let Checkpoint { origin: found, size, root } = checkpoint.clone();
+        if found != *origin {
+            return Err(OpenError::SeenElsewhere { found, expected: origin.clone() });
+        }
+        if size > tip.size {
+            return Err(OpenError::BehindSeen { seen: size, size: tip.size });
+        }
+        if root_at(tree, size)? != root {
+            return Err(OpenError::OtherHistory { seen: size });
+        }
+    }
+    Ok(())
 }
 
 fn check_signer(

@@ -7,24 +7,22 @@
 //! ```
 //!
 //! While a group is being committed, the next one is verified and planned. Nothing is visible or
-//! answered before it is durable. A commit that fails stops the pipeline; the way back is to open
-//! the ledger again.
+//! answered before it is durable. A full disk refuses what finds no room; any other commit that
+//! fails stops the pipeline, and the way back is to open the ledger again.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
-use tally_protocol::{
-    BadSignature, Event, ParsedEnvelope, Position, TreeSize, VerifiedEnvelope, signature,
-};
-use tally_store::{Epoch, LogWriter, TreeFiles};
-use tally_tlog::NoteSigner;
+use tally_protocol::{BadSignature, Event, ParsedEnvelope, Position, VerifiedEnvelope, signature};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use crate::clock::Clock;
+use crate::metrics::{self, CommitWatch};
 use crate::node::{AppendError, Snapshot};
-use crate::plan::{Head, Plan, Verdict, plan};
+use crate::plan::Verdict;
+use crate::sequencer::{CommitError, Committer, Planned, Sequencer};
 
 /// Most envelopes in one group commit.
 pub const MAX_GROUP_EVENTS: usize = 4_096;
@@ -62,11 +60,9 @@ pub(crate) struct Pipeline {
 }
 
 pub(crate) struct Parts {
-    pub(crate) head: Head,
-    pub(crate) epoch: Epoch,
-    pub(crate) writer: Box<dyn LogWriter>,
-    pub(crate) tree: TreeFiles,
-    pub(crate) signer: NoteSigner,
+    pub(crate) sequencer: Sequencer,
+    pub(crate) committer: Committer,
+    pub(crate) watch: Arc<CommitWatch>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) announce: watch::Sender<Arc<Snapshot>>,
     pub(crate) stopped: watch::Sender<Option<String>>,
@@ -74,7 +70,7 @@ pub(crate) struct Parts {
 
 impl Pipeline {
     pub(crate) fn start(intake: Receiver<Pending>, parts: Parts) -> Self {
-        let Parts { head, epoch, writer, tree, signer, clock, announce, stopped } = parts;
+        let Parts { sequencer, committer, watch, clock, announce, stopped } = parts;
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let (checked_to, checked) = sync_channel(2 * workers);
         let (planned_to, planned) = sync_channel(PLANNED_GROUPS);
@@ -87,10 +83,10 @@ impl Pipeline {
             .collect();
         drop(checked_to);
         threads.push(spawn("sequencer", move || {
-            sequence(head, &signer, &*clock, checked, &planned_to);
+            sequence(sequencer, &*clock, checked, &planned_to);
         }));
-        let committer = Committer { writer, tree, epoch, announce, stopped };
-        threads.push(spawn("committer", move || committer.run(planned)));
+        let commits = Commits { committer, watch, announce, stopped };
+        threads.push(spawn("committer", move || commits.run(planned)));
         Self { threads }
     }
 
@@ -148,17 +144,17 @@ fn verify(intake: &Mutex<Intake>, to: &SyncSender<(u64, Checked)>) {
 
 // ------------------------------------------------------------------ sequence
 
-struct Planned {
-    plan: Plan,
+/// A planned group, with those who wait for it.
+struct Queued {
+    planned: Planned,
     waiters: Vec<Waiter>,
 }
 
 fn sequence(
-    mut head: Head,
-    signer: &NoteSigner,
+    mut sequencer: Sequencer,
     clock: &dyn Clock,
     checked: Receiver<(u64, Checked)>,
-    to: &SyncSender<Planned>,
+    to: &SyncSender<Queued>,
 ) {
     let mut queue = Reordered { receiver: checked, next: 0, early: BTreeMap::new() };
     while let Some(batch) = queue.take() {
@@ -173,9 +169,8 @@ fn sequence(
                 Err(bad) => waiter.answer(Err(AppendError::BadSignature(bad))),
             }
         }
-        let plan = plan(&head, &envelopes, clock.now(), signer);
-        head = plan.next.clone();
-        if to.send(Planned { plan, waiters }).is_err() {
+        let planned = sequencer.plan(&envelopes, clock.now());
+        if to.send(Queued { planned, waiters }).is_err() {
             return;
         }
     }
@@ -212,56 +207,95 @@ impl Reordered {
 
 // ------------------------------------------------------------------ commit
 
-struct Committer {
-    writer: Box<dyn LogWriter>,
-    tree: TreeFiles,
-    epoch: Epoch,
+struct Commits {
+    committer: Committer,
+    watch: Arc<CommitWatch>,
     announce: watch::Sender<Arc<Snapshot>>,
     stopped: watch::Sender<Option<String>>,
 }
 
-impl Committer {
-    fn run(mut self, planned: Receiver<Planned>) {
+impl Commits {
+    fn run(mut self, queue: Receiver<Queued>) {
         let mut broken = false;
-        for Planned { plan, waiters } in planned {
-            if !broken && let Err(error) = self.commit(&plan) {
-                tracing::error!(%error, "commit failed: the ledger stops and must be opened again");
-                self.stopped.send_replace(Some(error.to_string()));
-                broken = true;
-            }
-            for (verdict, waiter) in plan.verdicts.into_iter().zip(waiters) {
-                waiter.answer(answer(verdict, broken));
+        for Queued { planned, waiters } in queue {
+            let outcome = if broken { Err(Uncommitted::Stopped) } else { self.commit(&planned) };
+            broken |= matches!(outcome, Err(Uncommitted::Stopped | Uncommitted::Unknown));
+            for (verdict, waiter) in planned.plan.verdicts.into_iter().zip(waiters) {
+                // Not even refusals are told of a group that is not committed: they may be due to
+                // events that are not in the log.
+                waiter.answer(match outcome {
+                    Ok(()) => answer(verdict),
+                    Err(why) => Err(why.into()),
+                });
             }
         }
-        // What is not durable of them is rebuilt at the next start.
-        if let Err(error) = self.tree.sync() {
-            tracing::warn!(%error, "tree nodes could not be made durable");
+        if let Err(error) = self.committer.finish() {
+            tracing::warn!(%error, "tree nodes could not be made durable; a start rebuilds them");
         }
     }
 
-    fn commit(&mut self, plan: &Plan) -> Result<(), tally_store::AppendError> {
-        let Some(group) = &plan.group else { return Ok(()) };
-        let first = group.events.first().expect("a group has an event");
-        let expected = TreeSize::new(first.position().0);
-        let tip = self.writer.append(self.epoch, expected, group)?;
-        assert_eq!(tip, plan.next.tip(), "the store commits what was planned");
-        // Tree nodes can be rebuilt from the log, so they need no fsync and no undo.
-        if let Err(error) = self.tree.append(&plan.nodes) {
-            tracing::error!(%error, "tree nodes could not be written");
-            self.stopped.send_replace(Some(error.to_string()));
+    fn commit(&mut self, planned: &Planned) -> Result<(), Uncommitted> {
+        let committed = self.watch.time(|| self.committer.commit(planned));
+        let tip = match committed {
+            Ok(Some(tip)) => tip,
+            Ok(None) => return Ok(()),
+            Err(error @ CommitError::Full(_)) => {
+                metrics::disk_full();
+                tracing::warn!(%error, "a group was given up");
+                return Err(Uncommitted::Full);
+            }
+            Err(CommitError::GivenUp) => return Err(Uncommitted::Full),
+            Err(error @ CommitError::Nodes(_)) => {
+                self.stop(&error);
+                return Err(Uncommitted::Stopped);
+            }
+            Err(error @ CommitError::Unknown(_)) => {
+                self.stop(&error);
+                return Err(Uncommitted::Unknown);
+            }
+        };
+        if let Err(error) = self.committer.settle() {
+            self.stop(&error);
         }
+        let group = planned.plan.group.as_ref().expect("a commit has a group");
         let checkpoint = group.commit.checkpoint.clone();
-        let state = plan.next.state.clone();
+        let state = planned.plan.next.state.clone();
         self.announce.send_replace(Arc::new(Snapshot { state, tip, checkpoint }));
+        metrics::committed(group.events.len());
         tracing::debug!(size = tip.size.as_u64(), events = group.events.len(), "committed");
         Ok(())
     }
+
+    fn stop(&self, error: &impl std::fmt::Display) {
+        tracing::error!(%error, "the ledger stops and must be opened again");
+        self.stopped.send_replace(Some(error.to_string()));
+    }
 }
 
-fn answer(verdict: Verdict, broken: bool) -> Result<Placed, AppendError> {
+/// What became of a group that was not committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Uncommitted {
+    /// It is not in the log; the next may be.
+    Full,
+    /// It is not in the log, and nothing more will be.
+    Stopped,
+    /// Nobody knows.
+    Unknown,
+}
+
+impl From<Uncommitted> for AppendError {
+    fn from(why: Uncommitted) -> Self {
+        match why {
+            Uncommitted::Full => Self::Full,
+            Uncommitted::Stopped => Self::Stopped,
+            Uncommitted::Unknown => Self::Unknown,
+        }
+    }
+}
+
+fn answer(verdict: Verdict) -> Result<Placed, AppendError> {
     match verdict {
         Verdict::Refused(refusal) => Err(AppendError::Refused(Box::new(refusal))),
-        Verdict::Admitted(_) | Verdict::Duplicate(_) if broken => Err(AppendError::Unknown),
         Verdict::Admitted(event) => Ok(Placed::Committed(event)),
         Verdict::Duplicate(position) => Ok(Placed::Duplicate(position)),
     }

@@ -24,6 +24,9 @@ use tonic_health::server::HealthReporter;
 /// How long calls that are under way may go on after a shutdown was asked for.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
+/// How often the node's gauges are set.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Why a server ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -80,11 +83,13 @@ pub async fn serve(
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let mut serving = Box::pin(router.serve_with_incoming_shutdown(incoming, graceful));
     let mut stopped = node.stopped();
+    let reporting = tokio::spawn(report(node.clone()));
     let cause = tokio::select! {
         ended = &mut serving => { ended?; None }
         () = shutdown => None,
         cause = stopped.wait_for(Option::is_some) => cause.ok().and_then(|cause| cause.clone()),
     };
+    reporting.abort();
     tracing::info!("shutting down");
     set_health(&health, false).await;
     stopping_to.send_replace(true);
@@ -94,6 +99,14 @@ pub async fn serve(
     drop(serving);
     node.shut_down().await;
     cause.map_or(Ok(()), |cause| Err(ServeError::Stopped(cause)))
+}
+
+async fn report(node: Node) {
+    let mut ticks = tokio::time::interval(REPORT_INTERVAL);
+    loop {
+        ticks.tick().await;
+        node.report();
+    }
 }
 
 async fn set_health(health: &HealthReporter, serving: bool) {

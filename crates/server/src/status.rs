@@ -1,12 +1,13 @@
 //! The one map from causes to gRPC statuses. It has no wildcard arm: a new cause gets decided.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tally_api::ERROR_DOMAIN;
 use tally_api::tonic_types::{ErrorDetails, StatusExt};
 use tally_api::v1::Refused;
 use tally_coordination::{Cause, Refusal};
-use tally_node::{AppendError, ProofError, RETRY_DELAY};
+use tally_node::{AppendError, FULL_RETRY_DELAY, ProofError, RETRY_DELAY};
 use tally_protocol::{EnvelopeId, Malformed};
 use tally_provenance::Unknown;
 use tally_store::{ReadError, TreeError};
@@ -21,7 +22,7 @@ pub(crate) struct Answer {
     field: String,
     object: String,
     extra: Option<(&'static str, String)>,
-    retry: bool,
+    retry: Option<Duration>,
 }
 
 impl Answer {
@@ -33,7 +34,7 @@ impl Answer {
             field: String::new(),
             object: String::new(),
             extra: None,
-            retry: false,
+            retry: None,
         }
     }
 
@@ -50,7 +51,11 @@ impl Answer {
     }
 
     fn retry(self) -> Self {
-        Self { retry: true, ..self }
+        self.retry_in(RETRY_DELAY)
+    }
+
+    fn retry_in(self, delay: Duration) -> Self {
+        Self { retry: Some(delay), ..self }
     }
 }
 
@@ -64,8 +69,8 @@ impl From<Answer> for Status {
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
         let mut details = ErrorDetails::with_error_info(answer.rule, ERROR_DOMAIN, metadata);
-        if answer.retry {
-            details.set_retry_info(Some(RETRY_DELAY));
+        if answer.retry.is_some() {
+            details.set_retry_info(answer.retry);
         }
         Self::with_error_details(answer.code, answer.message, details)
     }
@@ -94,6 +99,9 @@ impl From<AppendError> for Answer {
             }
             AppendError::Refused(refusal) => (*refusal).into(),
             AppendError::Busy => Self::new(Code::Unavailable, "busy", error).retry(),
+            AppendError::Full => {
+                Self::new(Code::ResourceExhausted, "disk-full", error).retry_in(FULL_RETRY_DELAY)
+            }
             AppendError::Stopped => Self::new(Code::Unavailable, "stopping", error).retry(),
             AppendError::Unknown => Self::new(Code::Unknown, "commit", error).retry(),
             AppendError::Proof(error) => error.into(),

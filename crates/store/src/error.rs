@@ -67,6 +67,14 @@ pub struct FileError {
 }
 
 impl FileError {
+    /// Whether there was no room for what was to be written. Not so for a sync: what is durable
+    /// after one that failed is not known.
+    pub fn is_full(&self) -> bool {
+        let room =
+            matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        room && self.step != Step::Sync
+    }
+
     /// Names the step and the file; for `map_err`.
     pub(crate) fn at(step: Step, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self { step, path: path.to_owned(), source }
@@ -306,6 +314,9 @@ pub enum AppendError {
         /// Its bytes on disk.
         bytes: usize,
     },
+    /// The disk is full. The group is not in the log, and the next may find room.
+    #[error("the disk is full: nothing of the group was kept; make room and append it again")]
+    Full(#[source] FileError),
     /// The fence could not be made durable. The writer is poisoned.
     #[error("the epoch is not durable; mend the disk and open the log again")]
     Epoch(#[source] FileError),

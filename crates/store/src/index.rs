@@ -55,12 +55,23 @@ impl IndexWriter {
         Ok(Self { file: open_or_create(fs, &path)?, path, events })
     }
 
-    pub(crate) fn append(&mut self, offsets: &[u64]) -> Result<(), FileError> {
+    /// Writes entries behind those there are, which they join with [`IndexWriter::keep`].
+    pub(crate) fn write(&self, offsets: &[u64]) -> Result<(), FileError> {
         self.file
             .write_all_at(&encode(offsets), self.events * ENTRY_BYTES as u64)
-            .map_err(FileError::at(Step::Write, &self.path))?;
-        self.events += offsets.len() as u64;
-        Ok(())
+            .map_err(FileError::at(Step::Write, &self.path))
+    }
+
+    /// So many of the entries that were written behind the others are of committed events.
+    pub(crate) fn keep(&mut self, events: usize) {
+        self.events += events as u64;
+    }
+
+    /// Drops what was written and not kept.
+    pub(crate) fn cut(&self) -> Result<(), FileError> {
+        self.file
+            .set_len(self.events * ENTRY_BYTES as u64)
+            .map_err(FileError::at(Step::Truncate, &self.path))
     }
 
     pub(crate) fn events(&self) -> u64 {

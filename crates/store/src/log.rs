@@ -85,8 +85,9 @@ impl Epoch {
         self.0
     }
 
-    pub(crate) fn next(self) -> Self {
-        Self(self.0.checked_add(1).expect("fewer than 2^64 epochs are opened"))
+    /// The epoch after it; the last there is has none.
+    pub(crate) fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
     }
 }
 
@@ -119,6 +120,8 @@ pub trait LogWriter: Send {
     /// - [`AppendError::Conflict`]: the log's size is not `expected`; nothing was written.
     /// - [`AppendError::Fenced`]: `epoch` is not the highest; nothing was written.
     /// - [`AppendError::GroupTooLarge`]: nothing was written.
+    /// - [`AppendError::Full`]: what was written of the group was taken back, and the writer goes
+    ///   on from the same tip.
     /// - [`AppendError::Roll`]: no segment could be begun; nothing was written, and the writer is
     ///   poisoned.
     /// - [`AppendError::Unknown`]: the group may or may not be durable, and the writer is

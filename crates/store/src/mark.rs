@@ -25,6 +25,9 @@ const SLOT_BYTES: usize = 80;
 const CRC_AT: usize = SLOT_BYTES - 4;
 const FILE_BYTES: usize = 2 * SLOT_BYTES;
 
+/// A slot with a higher sequence was not written by counting from 1, and is taken for damaged.
+const MAX_SEQUENCE: u64 = u64::MAX / 2;
+
 /// What the mark claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
@@ -104,7 +107,7 @@ impl Slot {
             chain: ChainHash(array(bytes, 24)),
             epoch: Epoch::new(u64_at(bytes, 56)),
         };
-        (sequence % 2 == n).then_some(Self { sequence, mark })
+        (sequence % 2 == n && sequence <= MAX_SEQUENCE).then_some(Self { sequence, mark })
     }
 
     fn encode(&self) -> [u8; SLOT_BYTES] {
@@ -212,6 +215,14 @@ mod tests {
         let good = written(1..=2);
         let swapped = [&good[SLOT_BYTES..], &good[..SLOT_BYTES]].concat();
         assert_eq!(MarkRead::from_bytes(&swapped).mark(), None);
+    }
+
+    #[test]
+    fn a_slot_that_nobody_counted_to_is_none() {
+        for (sequence, readable) in [(MAX_SEQUENCE, true), (MAX_SEQUENCE + 1, false)] {
+            let slot = Slot { sequence, mark: mark(1) };
+            assert_eq!(Slot::decode(&slot.encode(), sequence % 2).is_some(), readable);
+        }
     }
 
     #[test]

@@ -157,6 +157,9 @@ fn begin(layout: &Layout, origin: &Origin, read: &MarkRead) -> Result<SegmentNam
         _ => {}
     }
     let tip = Tip::genesis(origin);
+    if let Some(mark) = read.mark().filter(|mark| mark.chain != tip.chain) {
+        return Err(OpenError::MarkDisagrees { path: layout.mark(), size: mark.size });
+    }
     let epoch = read.mark().map_or(Epoch::default(), |mark| mark.epoch);
     let mut mark = MarkFile::open(layout, read)?;
     mark.advance(Mark { size: tip.size, chain: tip.chain, epoch })?;

@@ -6,8 +6,8 @@
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use serde::de::DeserializeOwned;
@@ -30,6 +30,9 @@ const META_KEY: &[u8] = b"meta";
 /// Why rows cannot be used.
 #[derive(Debug, Error)]
 pub enum RowsError {
+    /// The engine failed and could not be opened again.
+    #[error("the rows' engine failed and is not open; make room on the disk or start again")]
+    Closed,
     /// Another process has them open.
     #[error("the rows are open in another process; stop it")]
     Locked,
@@ -91,11 +94,17 @@ pub struct Row {
 
 /// The rows of a ledger.
 pub struct Rows {
+    dir: PathBuf,
+    /// `None` only while it is opened again, or when that failed.
+    engine: RwLock<Option<Engine>>,
+    cursor: Mutex<Position>,
+}
+
+struct Engine {
     database: Database,
     envelopes: Keyspace,
     authors: Keyspace,
     meta: Keyspace,
-    cursor: Mutex<Position>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,21 +122,25 @@ impl Rows {
     ///
     /// [`RowsError`]: open elsewhere, or not even new rows can be made.
     pub fn open(dir: &Path, size: TreeSize) -> Result<(Self, RowsState), RowsError> {
-        if !dir.exists() {
-            return Ok((Self::create(dir)?, RowsState::New));
-        }
-        // The engine asserts some of what a damaged file breaks.
-        let opened = catch_unwind(AssertUnwindSafe(|| Self::open_whole(dir, size)));
-        let state = match opened {
-            Ok(Ok(Ok(rows))) => return Ok((rows, RowsState::Kept)),
-            Ok(Ok(Err(state))) => state,
-            Ok(Err(RowsError::Locked)) => return Err(RowsError::Locked),
-            Ok(Err(RowsError::Engine(_) | RowsError::Value(_) | RowsError::File(_))) | Err(_) => {
-                RowsState::WipedDamaged
-            }
-        };
-        fs::remove_dir_all(dir).map_err(FileError::at(Step::Remove, dir))?;
-        Ok((Self::create(dir)?, state))
+        let (engine, cursor, state) = Engine::open(dir, size)?;
+        let engine = RwLock::new(Some(engine));
+        Ok((Self { dir: dir.to_owned(), engine, cursor: Mutex::new(cursor) }, state))
+    }
+
+    /// Opens the engine again after [`Rows::index`] failed: an engine that failed once refuses
+    /// everything. Then go on from [`Rows::cursor`], which may have gone back.
+    ///
+    /// # Errors
+    ///
+    /// [`RowsError`] as from [`Rows::open`]; try again later.
+    pub fn reopen(&self, size: TreeSize) -> Result<RowsState, RowsError> {
+        let mut place = self.engine.write().unwrap_or_else(PoisonError::into_inner);
+        let mut at = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        // The old one first: it holds the engine's lock.
+        *place = None;
+        let (engine, cursor, state) = Engine::open(&self.dir, size)?;
+        (*place, *at) = (Some(engine), cursor);
+        Ok(state)
     }
 
     /// The position of the first event that has no rows yet.
@@ -148,17 +161,19 @@ impl Rows {
     ///
     /// When the rows do not follow the cursor without a gap.
     pub fn index(&self, rows: &[Row]) -> Result<(), RowsError> {
+        let engine = self.engine();
+        let engine = engine.as_ref().ok_or(RowsError::Closed)?;
         let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = *cursor;
-        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
+        let mut batch = engine.database.batch().durability(Some(PersistMode::Buffer));
         for row in rows {
             assert_eq!(row.position, next, "rows follow the cursor");
             let position = encode(&row.position);
-            batch.insert(&self.envelopes, row.envelope.0, position.as_slice());
-            batch.insert(&self.authors, author_key(&row.author, row.sequence), position);
+            batch.insert(&engine.envelopes, row.envelope.0, position.as_slice());
+            batch.insert(&engine.authors, author_key(&row.author, row.sequence), position);
             next = next.next();
         }
-        batch.insert(&self.meta, META_KEY, encode(&Meta { version: ROWS_VERSION, cursor: next }));
+        batch.insert(&engine.meta, META_KEY, encode(&Meta { version: ROWS_VERSION, cursor: next }));
         batch.commit()?;
         *cursor = next;
         Ok(())
@@ -170,7 +185,7 @@ impl Rows {
     ///
     /// [`RowsError`].
     pub fn envelope(&self, id: &EnvelopeId) -> Result<Option<Position>, RowsError> {
-        look_up(&self.envelopes, &id.0)
+        look_up(&self.engine().as_ref().ok_or(RowsError::Closed)?.envelopes, &id.0)
     }
 
     /// Where an author's envelope of this sequence is in the log.
@@ -183,20 +198,50 @@ impl Rows {
         author: &AgentId,
         sequence: AuthorSequence,
     ) -> Result<Option<Position>, RowsError> {
-        look_up(&self.authors, &author_key(author, sequence))
+        let engine = self.engine();
+        let engine = engine.as_ref().ok_or(RowsError::Closed)?;
+        look_up(&engine.authors, &author_key(author, sequence))
+    }
+
+    fn engine(&self) -> RwLockReadGuard<'_, Option<Engine>> {
+        self.engine.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine {
+    /// The engine on whole rows, with their cursor; new ones where those there cannot be used.
+    fn open(dir: &Path, size: TreeSize) -> Result<(Self, Position, RowsState), RowsError> {
+        if !dir.exists() {
+            return Ok((Self::create(dir)?, Position(0), RowsState::New));
+        }
+        // The engine asserts some of what a damaged file breaks.
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::open_whole(dir, size)));
+        let state = match opened {
+            Ok(Ok(Ok((engine, cursor)))) => return Ok((engine, cursor, RowsState::Kept)),
+            Ok(Ok(Err(state))) => state,
+            Ok(Err(RowsError::Locked)) => return Err(RowsError::Locked),
+            Ok(Err(_)) | Err(_) => RowsState::WipedDamaged,
+        };
+        fs::remove_dir_all(dir).map_err(FileError::at(Step::Remove, dir))?;
+        Ok((Self::create(dir)?, Position(0), state))
     }
 
     fn create(dir: &Path) -> Result<Self, RowsError> {
         create_dir(dir)?;
-        let rows = Self::open_engine(dir)?;
-        rows.index(&[])?;
-        Ok(rows)
+        let engine = Self::start(dir)?;
+        engine
+            .meta
+            .insert(META_KEY, encode(&Meta { version: ROWS_VERSION, cursor: Position(0) }))?;
+        Ok(engine)
     }
 
     /// The rows, or why they cannot be used though they can be read.
-    fn open_whole(dir: &Path, size: TreeSize) -> Result<Result<Self, RowsState>, RowsError> {
-        let rows = Self::open_engine(dir)?;
-        let Some(Meta { version, cursor }) = look_up(&rows.meta, META_KEY)? else {
+    fn open_whole(
+        dir: &Path,
+        size: TreeSize,
+    ) -> Result<Result<(Self, Position), RowsState>, RowsError> {
+        let engine = Self::start(dir)?;
+        let Some(Meta { version, cursor }) = look_up(&engine.meta, META_KEY)? else {
             return Ok(Err(RowsState::WipedIncomplete));
         };
         if version != ROWS_VERSION {
@@ -205,21 +250,20 @@ impl Rows {
         if cursor.0 > size.as_u64() {
             return Ok(Err(RowsState::WipedAhead { cursor }));
         }
-        for keyspace in [&rows.envelopes, &rows.authors] {
+        for keyspace in [&engine.envelopes, &engine.authors] {
             if keyspace.len()? as u64 != cursor.0 {
                 return Ok(Err(RowsState::WipedIncomplete));
             }
         }
-        *rows.cursor.lock().unwrap_or_else(PoisonError::into_inner) = cursor;
-        Ok(Ok(rows))
+        Ok(Ok((engine, cursor)))
     }
 
-    fn open_engine(dir: &Path) -> Result<Self, RowsError> {
+    fn start(dir: &Path) -> Result<Self, RowsError> {
         let database = Database::builder(dir).cache_size(CACHE_BYTES).worker_threads(1).open()?;
         let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default);
         let (envelopes, authors) = (keyspace("envelopes")?, keyspace("authors")?);
         let meta = keyspace("meta")?;
-        Ok(Self { database, envelopes, authors, meta, cursor: Mutex::new(Position(0)) })
+        Ok(Self { database, envelopes, authors, meta })
     }
 }
 
@@ -260,10 +304,10 @@ mod tests {
     fn rows_of_another_version_are_wiped() {
         let dir = tempfile::tempdir().expect("a directory");
         let dir = dir.path().join("rows");
-        let rows = Rows::create(&dir).expect("create");
+        let engine = Engine::create(&dir).expect("create");
         let meta = encode(&Meta { version: 7, cursor: Position(0) });
-        rows.meta.insert(META_KEY, meta).expect("insert");
-        drop(rows);
+        engine.meta.insert(META_KEY, meta).expect("insert");
+        drop(engine);
         let (rows, state) = Rows::open(&dir, TreeSize::ZERO).expect("open");
         assert_eq!(state, RowsState::WipedVersion { found: 7 });
         assert_eq!(rows.cursor(), Position(0));
@@ -274,14 +318,37 @@ mod tests {
     fn rows_with_a_gap_are_wiped() {
         let dir = tempfile::tempdir().expect("a directory");
         let dir = dir.path().join("rows");
-        let rows = Rows::create(&dir).expect("create");
+        let (rows, _) = Rows::open(&dir, TreeSize::ZERO).expect("create");
         let author = tally_protocol::AgentKey::from_seed(&[1; 32]).agent();
         let (envelope, position) = (EnvelopeId([1; 32]), Position(0));
         let row = Row { envelope, author, sequence: AuthorSequence(0), position };
         rows.index(&[row]).expect("index");
-        rows.authors.remove(author_key(&author, AuthorSequence(0))).expect("remove");
+        let remove =
+            |engine: &Engine| engine.authors.remove(author_key(&author, AuthorSequence(0)));
+        rows.engine().as_ref().map(remove).expect("an engine").expect("remove");
         drop(rows);
         let (rows, state) = Rows::open(&dir, TreeSize::new(1)).expect("open");
         assert_eq!((rows.cursor(), state), (Position(0), RowsState::WipedIncomplete));
+    }
+
+    #[test]
+    fn rows_opened_again_go_on() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let dir = dir.path().join("rows");
+        let (rows, _) = Rows::open(&dir, TreeSize::ZERO).expect("create");
+        let author = tally_protocol::AgentKey::from_seed(&[1; 32]).agent();
+        let row = |n: u64| Row {
+            envelope: EnvelopeId([n as u8; 32]),
+            author,
+            sequence: AuthorSequence(n),
+            position: Position(n),
+        };
+        rows.index(&[row(0)]).expect("index");
+        assert_eq!(rows.reopen(TreeSize::new(1)).expect("opens"), RowsState::Kept);
+        rows.index(&[row(1)]).expect("index");
+        for n in 0..2 {
+            let found = rows.author(&author, AuthorSequence(n)).expect("look up");
+            assert_eq!(found, Some(Position(n)));
+        }
     }
 }

@@ -136,39 +136,66 @@ impl TreeFiles {
 
     /// Stores nodes as [`Frontier::append`] gives them. Readers see them when this returns.
     ///
+    /// They may run ahead of the log until [`TreeFiles::settle`] or [`TreeFiles::take_back`].
+    ///
     /// # Errors
     ///
-    /// [`FileError`]: open the tree again; until then every call fails.
+    /// [`FileError`]: nothing is stored. If the disk is full ([`FileError::is_full`]), the next
+    /// call may find room; otherwise open the tree again, since every call fails.
     ///
     /// # Panics
     ///
     /// When a node is not the next of its level.
     pub fn append(&mut self, nodes: &[(NodeId, Hash)]) -> Result<(), FileError> {
-        self.poisoning(|tree| tree.write(nodes))
+        let result = self.poisoning(|tree| tree.write(nodes));
+        if result.as_ref().is_err_and(FileError::is_full) {
+            // Nothing was counted, so that the next write begins at the same places.
+            self.poisoned = false;
+        }
+        result
+    }
+
+    /// Makes durable what is stored, if it is much. The log must hold all of it.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`]: open the tree again; until then every call fails.
+    pub fn settle(&mut self) -> Result<(), FileError> {
+        match self.size().as_u64() - self.synced.as_u64() {
+            0..SYNC_LEAVES => Ok(()),
+            _ => self.sync(),
+        }
+    }
+
+    /// Takes back the nodes that only more than `size` leaves complete.
+    ///
+    /// # Panics
+    ///
+    /// When they were settled, or there are not so many leaves.
+    pub fn take_back(&mut self, size: TreeSize) {
+        assert!((self.synced..=self.size()).contains(&size), "what is settled stays");
+        self.counts = node_counts(size).collect();
     }
 
     fn write(&mut self, nodes: &[(NodeId, Hash)]) -> Result<(), FileError> {
+        let mut counts = self.counts.clone();
         let mut runs: Vec<Vec<u8>> = Vec::new();
         for (id, hash) in nodes {
             let level = usize::from(id.level);
             assert!(level < MAX_LEVELS, "a tree has at most {MAX_LEVELS} levels");
             runs.resize(runs.len().max(level + 1), Vec::new());
-            self.counts.resize(self.counts.len().max(level + 1), 0);
-            let pending = runs[level].len() as u64 / HASH_BYTES;
-            assert_eq!(id.index, self.counts[level] + pending, "nodes complete in order");
+            counts.resize(counts.len().max(level + 1), 0);
+            assert_eq!(id.index, counts[level], "nodes complete in order");
             runs[level].extend_from_slice(hash.as_bytes());
+            counts[level] += 1;
         }
         for (level, run) in runs.iter().enumerate().filter(|(_, run)| !run.is_empty()) {
             let (file, path) = self.levels.get_or_create(level)?;
-            file.write_all_at(run, self.counts[level] * HASH_BYTES)
-                .map_err(FileError::at(Step::Write, &path))?;
-            self.counts[level] += run.len() as u64 / HASH_BYTES;
+            let first = counts[level] * HASH_BYTES - run.len() as u64;
+            file.write_all_at(run, first).map_err(FileError::at(Step::Write, &path))?;
         }
-        let size = self.size();
-        if size.as_u64() - self.synced.as_u64() < SYNC_LEAVES {
-            return Ok(());
-        }
-        self.make_durable()
+        self.counts = counts;
+        Ok(())
     }
 
     /// How many leaves are stored.
@@ -269,6 +296,7 @@ impl TreeFiles {
                 }
             }
             self.append(&nodes)?;
+            self.settle()?;
             progress(estimate(bytes_done, at.0, self.synced.as_u64(), tip.size.as_u64()));
         }
         Ok(())

@@ -1,7 +1,8 @@
 //! Appends groups to the last segment: one write and one sync a group.
 //!
 //! Does not retry. After a failed write or sync nobody knows what is on the disk, so the writer is
-//! poisoned, and opening again finds out.
+//! poisoned, and opening again finds out. A full disk is the exception: what was written of the
+//! group is cut off again, durably, and the writer goes on from where it was.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use tally_protocol::Position;
 use tally_tlog::{Origin, TreeSize};
 
 use crate::error::{AppendError, FileError, Step};
-use crate::files::{Layout, SegmentName, open_or_create, sync_dir_on};
+use crate::files::{Layout, SegmentName, exists, open_or_create, sync_dir_on};
 use crate::frame::{FRAME_HEADER_BYTES, SegmentHeader, commit_frame_bytes, put_commit, put_event};
 use crate::fs::DiskFile;
 use crate::index::{self, IndexWriter};
@@ -88,7 +89,7 @@ impl SegmentWriter {
         }
     }
 
-    /// Begins a segment if the current one is full.
+    /// Begins a segment if the current one is as long as one may be.
     fn roll(&mut self, tip: &Tip) -> Result<(), FileError> {
         if self.segment.end < self.options.segment_bytes || self.segment.index.events() == 0 {
             return Ok(());
@@ -113,16 +114,44 @@ impl SegmentWriter {
         put_commit(&mut self.buffer, &group.commit);
     }
 
+    /// Writes the index's entries, then the buffer: nothing is left to write behind the sync that
+    /// could find no room.
+    fn write(&self) -> Result<(), FileError> {
+        let LastSegment { name, file, end, index } = &self.segment;
+        index.write(&self.offsets)?;
+        file.write_all_at(&self.buffer, *end)
+            .map_err(FileError::at(Step::Write, &self.layout.segment(*name)))
+    }
+
     /// Makes the buffer durable, then moves the mark: it never claims what is not durable.
     fn commit(&mut self, tip: &Tip) -> Result<(), FileError> {
         let path = self.layout.segment(self.segment.name);
-        let file = &self.segment.file;
-        file.write_all_at(&self.buffer, self.segment.end)
-            .map_err(FileError::at(Step::Write, &path))?;
-        file.sync_data().map_err(FileError::at(Step::Sync, &path))?;
+        self.segment.file.sync_data().map_err(FileError::at(Step::Sync, &path))?;
         self.segment.end += self.buffer.len() as u64;
-        self.segment.index.append(&self.offsets)?;
+        self.segment.index.keep(self.offsets.len());
         self.mark.advance(Mark { size: tip.size, chain: tip.chain, epoch: self.epoch })
+    }
+
+    /// Takes back a group for which there was no room.
+    fn take_back(&self) -> Result<(), FileError> {
+        let LastSegment { name, file, end, index } = &self.segment;
+        let path = self.layout.segment(*name);
+        index.cut()?;
+        file.set_len(*end).map_err(FileError::at(Step::Truncate, &path))?;
+        // IMPORTANT: else a power cut could mix sectors of this group into the next one, which
+        // would look like damage.
+        file.sync_data().map_err(FileError::at(Step::Sync, &path))
+    }
+
+    /// Takes back a segment for which there was no room.
+    fn take_back_roll(&self, tip: &Tip) -> Result<(), FileError> {
+        let name = SegmentName(Position::at_tip(tip.size));
+        for path in [self.layout.segment(name), self.layout.index(name)] {
+            if exists(self.layout.fs(), &path)? {
+                self.layout.fs().remove(&path).map_err(FileError::at(Step::Remove, &path))?;
+            }
+        }
+        sync_dir_on(self.layout.fs(), &self.layout.log())
     }
 
     fn publish(&self, tip: Tip, group: &Group) {
@@ -149,7 +178,7 @@ impl LogWriter for SegmentWriter {
         if self.poisoned {
             return Err(AppendError::Poisoned);
         }
-        let epoch = self.epoch.next();
+        let epoch = self.epoch.next().ok_or(AppendError::Fenced { epoch: self.epoch })?;
         self.poisoned = true;
         self.fence(epoch, holder).map_err(AppendError::Epoch)?;
         self.poisoned = false;
@@ -172,8 +201,17 @@ impl LogWriter for SegmentWriter {
         }
         // IMPORTANT: an early return or a panic from here on leaves the writer poisoned.
         self.poisoned = true;
-        self.roll(&tip).map_err(AppendError::Roll)?;
+        if let Err(error) = self.roll(&tip) {
+            let taken_back = error.is_full() && self.take_back_roll(&tip).is_ok();
+            self.poisoned = !taken_back;
+            return Err(if taken_back { AppendError::Full } else { AppendError::Roll }(error));
+        }
         self.encode(group);
+        if let Err(error) = self.write() {
+            let taken_back = error.is_full() && self.take_back().is_ok();
+            self.poisoned = !taken_back;
+            return Err(if taken_back { AppendError::Full } else { AppendError::Unknown }(error));
+        }
         self.commit(&next).map_err(AppendError::Unknown)?;
         self.publish(next, group);
         self.poisoned = false;
@@ -281,7 +319,7 @@ mod tests {
             match self.failure {
                 Failure::Write { written } => {
                     self.file.write_all_at(&bytes[..written.min(bytes.len())], offset)?;
-                    Err(io::ErrorKind::StorageFull.into())
+                    Err(io_error())
                 }
                 Failure::Sync { synced: true } => self.file.write_all_at(bytes, offset),
                 Failure::Sync { synced: false } => Ok(()),
@@ -289,7 +327,7 @@ mod tests {
         }
 
         fn sync_data(&self) -> io::Result<()> {
-            Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()))
+            Err(io_error())
         }
 
         fn sync_all(&self) -> io::Result<()> {
@@ -311,6 +349,10 @@ mod tests {
         fn try_lock(&self) -> io::Result<bool> {
             unreachable!("not the lock file")
         }
+    }
+
+    fn io_error() -> io::Error {
+        io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error())
     }
 
     fn origin() -> Origin {

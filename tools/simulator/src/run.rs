@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use tally_store::fs::FileSystem;
 use tally_store::{
-    AppendError, Epoch, LogReader, LogWriter, MarkReport, OpenError, Options, Proof, Recovery,
-    SegmentLog, SegmentReader, SegmentWriter, TreeError, TreeFiles,
+    AppendError, Epoch, FileError, LogReader, LogWriter, MarkReport, OpenError, Options, Proof,
+    Recovery, SegmentLog, SegmentReader, SegmentWriter, TreeError, TreeFiles,
 };
 
 use crate::content::SECTOR_BYTES;
@@ -359,8 +359,15 @@ impl World {
         if self.plant == Some(Plant::AckEarly) {
             self.model.acknowledge();
         }
+        if let Err(error) = opened.tree.append(&made.nodes) {
+            return self.tree_failed(&error, faults);
+        }
         match opened.writer.append(epoch, before.size, &made.group) {
             Ok(tip) => require(tip == made.tip, || format!("appended as {tip:?}"))?,
+            Err(AppendError::Full(_)) if !self.fs.is_stopped() => {
+                opened.tree.take_back(before.size);
+                return self.full(opened, faults).map(|()| None);
+            }
             Err(error) => {
                 return self
                     .stopped_writing(&error, opened, Some((epoch, &made)), faults)
@@ -369,12 +376,38 @@ impl World {
         }
         self.model.acknowledge();
         self.groups += 1;
-        if let Err(error) = opened.tree.append(&made.nodes) {
-            let excused = self.fs.is_stopped() || self.faults() > faults;
-            require(excused, || format!("nodes are not stored: {error}"))?;
-            return Ok(Some(End::Down));
+        if let Err(error) = opened.tree.settle() {
+            return self.tree_failed(&error, faults);
         }
         Ok(if self.try_something(opened)? { None } else { Some(End::Down) })
+    }
+
+    /// Nodes that could not be stored: with a full disk the process goes on.
+    fn tree_failed(&mut self, error: &FileError, faults: u64) -> Result<Option<End>, Violation> {
+        let excused = self.fs.is_stopped() || self.faults() > faults;
+        require(excused, || format!("nodes are not stored: {error}"))?;
+        if self.fs.is_stopped() || !error.is_full() {
+            return Ok(Some(End::Down));
+        }
+        self.model.refuse();
+        self.make_room();
+        Ok(None)
+    }
+
+    /// A group for which there was no room: it is not in the log, and the next may be.
+    fn full(&mut self, opened: &Opened, faults: u64) -> Result<(), Violation> {
+        require(self.faults() > faults, || "full without a fault".into())?;
+        self.model.refuse();
+        self.model.judge_tip(opened.reader.tip())?;
+        self.make_room();
+        Ok(())
+    }
+
+    /// Somebody removes something, or nobody does.
+    fn make_room(&mut self) {
+        if self.random.chance(1, 2) {
+            self.fs.set_room(self.random.within(500, 30_000));
+        }
     }
 
     /// What else happens to a ledger at work; false when the process must end.

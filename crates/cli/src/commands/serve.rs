@@ -1,21 +1,32 @@
 //! `tally serve`: a ledger that runs until it is told to stop.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::json;
-use tally_node::{Config, Node, SystemClock};
+use tally_node::{Config, Node, metrics};
+use tally_tlog::Checkpoint;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::ServeArgs;
+use crate::commands::verify::read_checkpoints;
 use crate::error::CliError;
 use crate::keys::{Identity, open_identity};
 use crate::output::Output;
 
+/// Upper bounds of the histogram of commit times, seconds: from a fast disk to one that hangs.
+const COMMIT_BUCKETS: [f64; 12] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0, 30.0];
+
 pub(crate) async fn run(args: ServeArgs, output: Output) -> Result<(), CliError> {
     let origin = args.origin.as_deref();
     let identity = open_identity(&args.data, origin, args.log_key_file.as_deref())?;
-    let node = open_node(&args.data, identity, output)?;
+    let seen = read_checkpoints(&args.seen)?;
+    if let Some(address) = args.metrics {
+        serve_metrics(address)?;
+    }
+    let node = open_node(&args.data, identity, seen, output)?;
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
         CliError::failed(format!("{} can't be listened on; try --listen", args.listen), error)
     })?;
@@ -44,10 +55,11 @@ pub(crate) async fn run(args: ServeArgs, output: Output) -> Result<(), CliError>
 pub(crate) fn open_node(
     data: &std::path::Path,
     identity: Identity,
+    seen: Vec<Checkpoint>,
     output: Output,
 ) -> Result<Node, CliError> {
     let Identity { origin, signer } = identity;
-    let config = Config { data: data.to_owned(), origin, signer, clock: Arc::new(SystemClock) };
+    let config = Config { seen, ..Config::new(data.to_owned(), origin, signer) };
     let bar = output.progress("opening", 0);
     let node = Node::open(config, |progress| {
         bar.set_length(progress.bytes_total);
@@ -55,6 +67,17 @@ pub(crate) fn open_node(
     })?;
     bar.finish_and_clear();
     Ok(node)
+}
+
+/// Installs the recorder that answers `GET /metrics` at this address.
+fn serve_metrics(address: SocketAddr) -> Result<(), CliError> {
+    PrometheusBuilder::new()
+        .with_http_listener(address)
+        .set_buckets(&COMMIT_BUCKETS)
+        .and_then(PrometheusBuilder::install)
+        .map_err(|error| CliError::failed(format!("{address} can't serve metrics"), error))?;
+    metrics::describe();
+    Ok(())
 }
 
 /// Completes at the first SIGINT or SIGTERM.

@@ -1,5 +1,7 @@
 //! Tests of the node: the pure plan, and the pipeline on a real directory.
 
 mod author;
+mod disk;
 mod pipeline;
 mod planning;
+mod seen;

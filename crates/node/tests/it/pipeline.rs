@@ -1,22 +1,14 @@
 //! The pipeline: real files, several threads, everything answered.
 
-use std::sync::Arc;
-
 use tally_coordination::Rule;
-use tally_node::{AppendError, Config, Node, SystemClock};
+use tally_node::{AppendError, Config, Node};
 use tally_protocol::{Position, SignedEnvelope, TreeSize};
 use tally_tlog::{LogProof, SignedCheckpoint, verify_consistency};
 
 use crate::author::{Author, origin, signer};
 
 fn open(dir: &std::path::Path) -> Node {
-    let config = Config {
-        data: dir.to_owned(),
-        origin: origin(),
-        signer: signer(),
-        clock: Arc::new(SystemClock),
-    };
-    Node::open(config, |_| {}).expect("opens")
+    Node::open(Config::new(dir.to_owned(), origin(), signer()), |_| {}).expect("opens")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,12 +103,7 @@ async fn another_key_does_not_go_on_with_a_ledger() {
     node.append(Author::new(1).signed("one")).await.expect("appended");
     node.shut_down().await;
     let stranger = tally_tlog::NoteSigner::from_seed(origin().key_name(), &[1; 32]);
-    let config = Config {
-        data: dir.path().to_owned(),
-        origin: origin(),
-        signer: stranger,
-        clock: Arc::new(SystemClock),
-    };
+    let config = Config::new(dir.path().to_owned(), origin(), stranger);
     let Err(error) = Node::open(config, |_| {}) else { panic!("it opened") };
     assert!(error.to_string().contains("was not signed by"), "{error}");
 }
@@ -125,12 +112,7 @@ async fn another_key_does_not_go_on_with_a_ledger() {
 async fn a_second_node_is_locked_out() {
     let dir = tempfile::tempdir().expect("a directory");
     let node = open(dir.path());
-    let config = Config {
-        data: dir.path().to_owned(),
-        origin: origin(),
-        signer: signer(),
-        clock: Arc::new(SystemClock),
-    };
+    let config = Config::new(dir.path().to_owned(), origin(), signer());
     let Err(error) = Node::open(config, |_| {}) else { panic!("it opened") };
     assert!(error.to_string().contains("held by another process"), "{error}");
     assert_eq!(node.log().tip().size, TreeSize::ZERO);

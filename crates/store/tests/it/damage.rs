@@ -5,7 +5,8 @@ use std::path::Path;
 
 use tally_protocol::Position;
 use tally_store::{
-    Cause, FRAME_HEADER_BYTES, LogWriter, MarkReport, OpenError, Proof, Scanned, claim, scan,
+    Cause, FRAME_HEADER_BYTES, LogWriter, MarkReport, OpenError, Options, Proof, Scanned,
+    SegmentLog, claim, scan,
 };
 
 use crate::ledger::{Contents, Maker, Saved, contents, fill, open, segments};
@@ -417,6 +418,20 @@ fn a_mark_of_another_log_is_refused() {
     fs::copy(other.join("mark"), dir.join("mark")).expect("copy");
     let error = open(&dir).expect_err("another log's mark");
     assert!(matches!(error, OpenError::MarkDisagrees { .. }), "{error}");
+}
+
+#[test]
+fn a_mark_of_another_log_without_any_segment_is_refused_and_nothing_changes() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let other = "example.com/another".parse().expect("an origin");
+    let options = Options::default();
+    drop(SegmentLog::open(temp.path(), &other, options, &mut |_| {}).expect("begins"));
+    fs::remove_dir_all(temp.path().join("log")).expect("remove");
+    let saved = Saved::take(temp.path());
+    let error = open(temp.path()).expect_err("another log's mark");
+    assert!(matches!(error, OpenError::MarkDisagrees { .. }), "{error}");
+    assert_eq!(Saved::take(temp.path()).files(), saved.files());
+    assert!(!temp.path().join("log").exists());
 }
 
 #[test]

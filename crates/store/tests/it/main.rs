@@ -3,6 +3,7 @@
 mod damage;
 mod durable;
 mod format;
+mod full;
 mod ledger;
 mod reading;
 mod rebuild;

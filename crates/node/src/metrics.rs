@@ -1,0 +1,97 @@
+//! What the node tells a metrics recorder, if the program has installed one.
+//!
+//! Counters move with what they count. Gauges are set by [`Node::report`], which the server calls
+//! every second: so a commit that hangs shows while it hangs.
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
+use metrics::{gauge, histogram};
+
+use crate::node::Node;
+
+/// How long one commit took, write and sync.
+pub const COMMIT_SECONDS: &str = "tally_commit_seconds";
+/// How long the commit has been going on that is under way; 0 when none is.
+pub const COMMIT_RUNNING_SECONDS: &str = "tally_commit_running_seconds";
+/// Groups that found no room on the disk.
+pub const DISK_FULL: &str = "tally_disk_full_total";
+/// Events committed since the start.
+pub const EVENTS_COMMITTED: &str = "tally_events_committed_total";
+/// Events in the log.
+pub const LOG_EVENTS: &str = "tally_log_events";
+/// Events that the projections have not folded yet.
+pub const PROJECTION_LAG: &str = "tally_projection_lag_events";
+/// Share of the intake that is taken, 0 to 1; at 1 appends are refused or slowed down.
+pub const INTAKE_USED: &str = "tally_intake_used_ratio";
+
+/// A commit that takes longer is told in the log while it is going on.
+pub const SLOW_COMMIT: Duration = Duration::from_secs(1);
+
+/// Says what each metric is, for recorders that show it.
+pub fn describe() {
+    describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "how long a commit took, write and sync");
+    describe_gauge!(
+        COMMIT_RUNNING_SECONDS,
+        Unit::Seconds,
+        "how long the present commit has been going on; 0 when none is"
+    );
+    describe_counter!(DISK_FULL, "groups that found no room on the disk");
+    describe_counter!(EVENTS_COMMITTED, "events committed since the start");
+    describe_gauge!(LOG_EVENTS, "events in the log");
+    describe_gauge!(PROJECTION_LAG, "events that the projections have not folded yet");
+    describe_gauge!(INTAKE_USED, "share of the intake that is taken, 0 to 1");
+}
+
+impl Node {
+    /// Sets the gauges, and warns of a commit that takes long.
+    pub fn report(&self) {
+        let size = self.snapshot().tip.size.as_u64();
+        gauge!(LOG_EVENTS).set(size as f64);
+        gauge!(PROJECTION_LAG).set(size.saturating_sub(self.followed().0) as f64);
+        gauge!(INTAKE_USED).set(self.intake_used());
+        let running = self.commit_running();
+        gauge!(COMMIT_RUNNING_SECONDS).set(running.as_secs_f64());
+        if running >= SLOW_COMMIT {
+            tracing::warn!(
+                seconds = running.as_secs_f64(),
+                "the disk is slow: a commit is waiting"
+            );
+        }
+    }
+}
+
+/// Times commits, also those that do not come to an end.
+#[derive(Debug, Default)]
+pub(crate) struct CommitWatch {
+    since: Mutex<Option<Instant>>,
+}
+
+impl CommitWatch {
+    pub(crate) fn time<T>(&self, commit: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        *self.since() = Some(begun);
+        let outcome = commit();
+        *self.since() = None;
+        histogram!(COMMIT_SECONDS).record(begun.elapsed().as_secs_f64());
+        outcome
+    }
+
+    /// How long the present commit has been going on; zero when none is.
+    pub(crate) fn running(&self) -> Duration {
+        self.since().map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    fn since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.since.lock().expect("nobody panics while holding it")
+    }
+}
+
+pub(crate) fn committed(events: usize) {
+    counter!(EVENTS_COMMITTED).increment(events as u64);
+}
+
+pub(crate) fn disk_full() {
+    counter!(DISK_FULL).increment(1);
+}
