@@ -84,6 +84,30 @@ fn a_ledger_that_would_fork_is_not_restored() {
     tally(args).expect(0);
 }
 
+/// A log that someone put back from an older copy, by hand: it is not served, so nothing is signed.
+#[test]
+fn a_log_behind_what_was_seen_is_not_served() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (data, old) = (directory.path().join("data"), directory.path().join("old"));
+    copy(&shipped().data(), &data);
+    copy(&data, &old);
+    tally(demo_args(&data, None)).expect(0);
+    let seen = directory.path().join("seen");
+    let proof = tally(["prove", "--json", "--data", path(&data), "0"]).expect(0).json();
+    let proof = proof["proof"].as_str().expect("a proof").to_owned();
+    let (_, checkpoint) = proof.split_once("\n\n").expect("the checkpoint comes last");
+    std::fs::write(&seen, checkpoint).expect("written");
+    let serve = |data: &Path| {
+        let args = ["serve", "--json", "--listen", "127.0.0.1:0", "--data", path(data)];
+        tally(args.iter().chain(&["--seen", path(&seen)]))
+    };
+    let refused = serve(&old).expect(1);
+    assert!(refused.stdout.contains("going on would fork it"), "{refused:?}");
+    drop(Server::start_with(&data, &["--seen", path(&seen)]));
+    std::fs::write(&seen, checkpoint.replacen(|c: char| c != '\n', "x", 1)).expect("written");
+    assert!(serve(&data).stdout.contains("that was seen is of"), "another ledger's");
+}
+
 #[test]
 fn the_ledger_of_the_first_format_version_opens_and_verifies() {
     let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/ledger-v1");

@@ -1,10 +1,11 @@
 //! The server as operators see it: health, reflection, and an end that loses nothing.
 
 use std::collections::HashSet;
+use std::io::{Read, Write};
 
 use tally_client::{Client, Context};
 use tally_protocol::{AgentKey, EnvelopeId, Position};
-use tally_tests::program::{Server, Shared, tally};
+use tally_tests::program::{Server, Shared, tally, wait_for};
 use tally_tests::signer::intent;
 use tokio_stream::StreamExt;
 use tonic::Code;
@@ -38,6 +39,47 @@ async fn health_says_that_every_service_is_serving() {
     }
     let request = HealthCheckRequest { service: "tally.v1.Nothing".to_owned() };
     assert_eq!(health.check(request).await.expect_err("unknown").code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn metrics_tell_of_commits_and_of_the_log() {
+    let directory = tempfile::tempdir().expect("a directory");
+    // Free when it was asked for; the server has it before anyone else is likely to.
+    let address = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.local_addr().expect("an address").to_string()
+    };
+    let server = Server::start_with(directory.path(), &["--metrics", &address]);
+    let author = server.client().await.author(AgentKey::from_seed(&[1; 32]));
+    for n in 0..3 {
+        author.append(intent(&n.to_string()), Context::default()).await.expect("appended");
+    }
+    let has = |page: &str, line: &str| page.lines().any(|found| found == line);
+    wait_for("the gauges", || {
+        let page = get(&address, "/metrics");
+        has(&page, "tally_log_events 3").then_some(())
+    });
+    let page = get(&address, "/metrics");
+    for line in [
+        "tally_events_committed_total 3",
+        "tally_commit_seconds_count 3",
+        "tally_commit_running_seconds 0",
+        "tally_projection_lag_events 0",
+        "tally_intake_used_ratio 0",
+    ] {
+        assert!(has(&page, line), "{line} is not in\n{page}");
+    }
+}
+
+/// The body of a plain HTTP answer.
+fn get(address: &str, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).expect("the port is open");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("asked");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answered");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer
 }
 
 #[tokio::test]

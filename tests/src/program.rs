@@ -263,13 +263,21 @@ impl Server {
     /// # Panics
     /// When it does not start.
     pub fn start(data: &Path) -> Self {
-        Self::try_start(data).unwrap_or_else(|| panic!("serving {}", data.display()))
+        Self::start_with(data, &[])
     }
 
-    fn try_start(data: &Path) -> Option<Self> {
+    /// The same with further arguments.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_with(data: &Path, more: &[&str]) -> Self {
+        Self::try_start(data, more).unwrap_or_else(|| panic!("serving {}", data.display()))
+    }
+
+    fn try_start(data: &Path, more: &[&str]) -> Option<Self> {
         let data = data.to_str().expect("a UTF-8 path");
         let args = ["serve", "--data", data, "--listen", "127.0.0.1:0", "--json"];
-        let mut running = Running::start(args);
+        let mut running = Running::start(args.iter().chain(more));
         let said: Value = serde_json::from_str(&running.line()?).expect("JSON in the first line");
         let text = |field: &str| said[field].as_str().expect(field).to_owned();
         Some(Self {

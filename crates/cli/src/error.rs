@@ -84,7 +84,12 @@ impl From<ConnectError> for CliError {
 
 impl From<OpenError> for CliError {
     fn from(error: OpenError) -> Self {
-        Self::Failed(error.to_string())
+        let text = error.to_string();
+        match error {
+            OpenError::BehindSeen { .. } | OpenError::OtherHistory { .. } => Self::Absent(text),
+            OpenError::SeenElsewhere { .. } => Self::Usage(text),
+            _ => Self::Failed(text),
+        }
     }
 }
 

@@ -1,68 +1,7 @@
-//! `tally`: run a ledger, write to it, ask it, and check it without trusting anyone.
-//!
-//! Exit codes: 0 success, 1 a negative verdict or a refusal, 2 wrong usage, 3 something outside
-//! (disk, network) failed.
-
-mod args;
-mod commands;
-mod demo;
-mod error;
-mod keys;
-mod output;
-mod source;
+//! The program `tally`; see the library.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::args::{Cli, Command};
-use crate::error::CliError;
-use crate::output::Output;
-
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let output = Output::new(cli.json);
-    start_logs(&cli);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(run(cli, output)),
-        Err(error) => Err(CliError::failed("the runtime could not start", error)),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            output.error(&error);
-            ExitCode::from(error.exit_code())
-        }
-    }
-}
-
-async fn run(cli: Cli, output: Output) -> Result<(), CliError> {
-    match cli.command {
-        Command::Serve(args) => commands::serve::run(args, output).await,
-        Command::Demo(args) => demo::run(args, output).await,
-        Command::Keygen(args) => commands::keygen::run(args, output),
-        Command::Submit(args) => commands::submit::run(args, output).await,
-        Command::Log(args) => commands::log::run(args, output).await,
-        Command::Catalog(args) => commands::objects::catalog(args, output).await,
-        Command::Intent(args) => commands::objects::intent(args, output).await,
-        Command::Task(args) => commands::objects::task(args, output).await,
-        Command::Lineage(args) => commands::lineage::run(args, output).await,
-        Command::Prove(args) => commands::prove::run(args, output).await,
-        Command::Verify(args) => commands::verify::run(args, output),
-        Command::Backup(args) => commands::backup::backup(args, output),
-        Command::Restore(args) => commands::backup::restore(args, output),
-    }
-}
-
-/// Logs go to standard error: as JSON for programs, short for people.
-fn start_logs(cli: &Cli) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&cli.log_level)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if cli.json {
-        builder.json().init();
-    } else {
-        builder.with_target(false).init();
-    }
+    tally_cli::main()
 }

@@ -123,6 +123,61 @@ pub fn message_json(rng: &mut Rng) -> Vec<u8> {
     serde_json::to_vec(&envelope.message).expect("a message is JSON")
 }
 
+/// Messages to submit: some with a context, some bare, some in a list.
+pub fn submission(rng: &mut Rng) -> Vec<u8> {
+    let statement = |rng: &mut Rng| {
+        let (envelope, _) = any_envelope(rng);
+        let message = serde_json::to_value(&envelope.message).expect("a message is JSON");
+        match rng.below(2) {
+            0 => message,
+            _ => serde_json::json!({
+                "message": message,
+                "trace_id": envelope.trace_id,
+                "causes": envelope.causes,
+            }),
+        }
+    };
+    let statements: Vec<_> = (0..=rng.below(3)).map(|_| statement(rng)).collect();
+    match rng.below(2) {
+        0 => serde_json::to_vec(&statements).expect("JSON"),
+        _ => statements.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").into(),
+    }
+}
+
+/// A recorded workflow, each task after the one before.
+pub fn trace(rng: &mut Rng) -> Vec<u8> {
+    let count = 1 + rng.below(4);
+    let id = |n: usize| format!("task-{n}");
+    let tasks: Vec<_> = (0..count)
+        .map(|n| {
+            let parents: Vec<_> = n.checked_sub(1).map(id).into_iter().collect();
+            let (input, output) = (format!("data-{n}"), format!("data-{}", n + 1));
+            serde_json::json!({
+                "id": id(n), "name": "a task", "parents": parents, "children": [],
+                "inputFiles": [input], "outputFiles": [output],
+            })
+        })
+        .collect();
+    let files: Vec<_> = (0..=count)
+        .map(|n| serde_json::json!({ "id": format!("data-{n}"), "sizeInBytes": rng.edge() }))
+        .collect();
+    let executed: Vec<_> = (0..count)
+        .map(|n| {
+            let runtime = rng.below(1_000) as f64 / 8.0;
+            serde_json::json!({ "id": id(n), "runtimeInSeconds": runtime, "machines": ["m"] })
+        })
+        .collect();
+    let workflow = serde_json::json!({
+        "specification": { "tasks": tasks, "files": files },
+        "execution": { "tasks": executed, "machines": [{ "nodeName": "m" }] },
+    });
+    let trace = serde_json::json!({
+        "name": "a workflow", "schemaVersion": "1.5", "workflow": workflow,
+        "tally": { "failures": { "task-0": "no power" }, "counters": [] },
+    });
+    serde_json::to_vec(&trace).expect("JSON")
+}
+
 fn event_at(position: u64, previous: ChainHash, time: i64, rng: &mut Rng) -> Event {
     Event::new(Position(position), previous, Time(time), &signed(rng))
 }

@@ -19,7 +19,7 @@ const MAX_SUBMISSION_BYTES: u64 = 16 * 1024 * 1024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Statement {
+pub(crate) struct Statement {
     message: Message,
     #[serde(default)]
     trace_id: Option<TraceId>,
@@ -66,11 +66,16 @@ pub(crate) async fn run(args: SubmitArgs, output: Output) -> Result<(), CliError
 }
 
 fn read_statements(path: &Path) -> Result<Vec<Statement>, CliError> {
-    let text = read_limited(path)?;
-    let values: Vec<Value> = serde_json::Deserializer::from_str(&text)
+    parse_statements(&read_limited(path)?)
+        .map_err(|error| CliError::Usage(format!("{}: {error}", path.display())))
+}
+
+/// Messages one after the other, or in lists.
+pub(crate) fn parse_statements(text: &str) -> Result<Vec<Statement>, String> {
+    let values: Vec<Value> = serde_json::Deserializer::from_str(text)
         .into_iter()
         .collect::<Result<_, _>>()
-        .map_err(|error| CliError::Usage(format!("{} is no JSON: {error}", path.display())))?;
+        .map_err(|error| format!("is no JSON: {error}"))?;
     let flat = values.into_iter().flat_map(|value| match value {
         Value::Array(list) => list,
         one => vec![one],
@@ -78,7 +83,7 @@ fn read_statements(path: &Path) -> Result<Vec<Statement>, CliError> {
     flat.enumerate().map(|(i, value)| read_statement(i, value)).collect()
 }
 
-fn read_statement(index: usize, value: Value) -> Result<Statement, CliError> {
+fn read_statement(index: usize, value: Value) -> Result<Statement, String> {
     let bare = value.get("message").is_none();
     let read = if bare {
         serde_json::from_value(value).map(|message| Statement {
@@ -90,10 +95,10 @@ fn read_statement(index: usize, value: Value) -> Result<Statement, CliError> {
         serde_json::from_value(value)
     };
     read.map_err(|error| {
-        CliError::Usage(format!(
+        format!(
             "message {index}: {error}; a message looks like \
              {{\"intent\": {{\"open\": {{\"outcome\": \"…\"}}}}}}"
-        ))
+        )
     })
 }
 

@@ -7,7 +7,7 @@ mod agents;
 mod halves;
 mod script;
 mod show;
-mod trace;
+pub(crate) mod trace;
 
 use std::path::Path;
 use std::time::Instant;

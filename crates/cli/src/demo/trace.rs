@@ -116,7 +116,7 @@ impl Trace {
         Self::parse(SHIPPED).expect("a test holds the shipped scenario to the format")
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let trace: Self = serde_json::from_str(text)
             .map_err(|error| format!("is no workflow in WfFormat 1.5: {error}"))?;
         if trace.schema_version != "1.5" {

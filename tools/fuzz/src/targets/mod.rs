@@ -3,6 +3,7 @@
 //! Each takes any bytes and panics when a promise is broken. What it returns is only for the
 //! driver, to tell answers apart.
 
+mod files;
 mod keys;
 mod proofs;
 mod signed;
@@ -13,6 +14,7 @@ mod wire;
 use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+pub use files::{submission, trace};
 pub use keys::{did_key, origin, pem, secret_key, verifier_key};
 pub use proofs::{consistency_proof, inclusion_proof};
 pub use signed::{envelope, event, message_json, signed_envelope};
@@ -125,6 +127,8 @@ targets! {
         Grammar::Protobuf { skip: 0 }, MESSAGES;
     event: seeds::event, as_it_is, Grammar::Bytes, Memory::USUAL;
     message_json: seeds::message_json, as_it_is, Grammar::Text, Memory::USUAL;
+    submission: seeds::submission, as_it_is, Grammar::Text, Memory::USUAL;
+    trace: seeds::trace, as_it_is, Grammar::Text, Memory::USUAL;
     segment: seeds::segment, |input, rng| repair::segment(input, rng), Grammar::Bytes,
         Memory::USUAL;
     ledger: seeds::ledger, repair::ledger, Grammar::Bytes, Memory::USUAL;

@@ -81,6 +81,8 @@ fn what_is_made_is_accepted() {
     };
     accepted("signed_envelope", &["signed"]);
     accepted("event", &["event"]);
+    accepted("submission", &["messages"]);
+    accepted("trace", &["workflow"]);
     accepted("segment", &["whole"]);
     accepted("ledger", &["whole"]);
     accepted("mark", &["claimed"]);
