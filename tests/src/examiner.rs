@@ -31,7 +31,10 @@ pub fn verify(data: &Path, key: &VerifierKey) -> Report {
 }
 
 /// Everything up to the last whole group, and what is wrong behind it.
-fn groups(data: &Path) -> Vec<Result<Item, FirstBad>> {
+///
+/// # Panics
+/// When there is no log at all.
+pub fn groups(data: &Path) -> Vec<Result<Item, FirstBad>> {
     let (mut items, mut open) = (Vec::new(), Vec::new());
     for located in scan(data).expect("a log") {
         match located.map(|located| located.item) {

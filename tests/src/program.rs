@@ -1,6 +1,6 @@
 //! The program `tally` as users run it: a child process, its answers, and a ledger that it serves.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -26,8 +26,13 @@ pub const POLL_PAUSE: Duration = Duration::from_millis(1);
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        let test = std::env::current_exe().expect("the test's own path");
-        let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+        let own = std::env::current_exe().expect("the running program's own path");
+        // A test is target/<profile>/deps/<test>, a tool is target/<profile>/<tool>.
+        let directory = own.parent().expect("a program is in a directory");
+        let profile = match directory.file_name() {
+            Some(name) if name == "deps" => directory.parent().expect("target/<profile>/deps"),
+            _ => directory,
+        };
         let binary = profile.join("tally");
         let built = binary.metadata().and_then(|metadata| metadata.modified()).ok();
         if built.is_none_or(|built| built < newest_source()) {
@@ -79,6 +84,20 @@ fn newest(path: &Path) -> SystemTime {
 fn command<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(binary());
     command.args(args);
+    without_settings(command)
+}
+
+/// The command that serves a data directory on a free port. `wrapper` is what the program runs
+/// under, with its arguments; nothing when it is empty.
+pub fn serve(data: &Path, wrapper: &[OsString]) -> Command {
+    let mut line = wrapper.iter().map(OsString::as_os_str).chain([binary().as_os_str()]);
+    let mut command = Command::new(line.next().expect("the program at least"));
+    command.args(line).args(["serve", "--listen", "127.0.0.1:0", "--json", "--data"]).arg(data);
+    without_settings(command)
+}
+
+/// What the user's shell sets is not for tests.
+fn without_settings(mut command: Command) -> Command {
     for variable in ["TALLY_URL", "TALLY_KEY", "TALLY_LOG"] {
         command.env_remove(variable);
     }
@@ -194,10 +213,21 @@ impl Running {
     /// Starts the program.
     pub fn start<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Self {
         let mut command = command(args);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.stderr(Stdio::null());
+        Self::spawn(command)
+    }
+
+    /// Runs a command whose standard error goes where the command says.
+    pub fn spawn(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let stdout = child.stdout.take().map(BufReader::new);
         Self { child, stdout }
+    }
+
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The next line of its answer; `None` when there is no further one.
@@ -230,10 +260,11 @@ impl Running {
         self.child.wait().expect("the state of a child")
     }
 
-    fn end(&mut self) {
+    /// Ends it as a power cut would, and says how it ended: perhaps by itself, before.
+    pub fn end(&mut self) -> ExitStatus {
         // It may have ended by itself.
         let _gone = self.child.kill();
-        self.child.wait().expect("the state of a child");
+        self.child.wait().expect("the state of a child")
     }
 }
 
@@ -271,16 +302,25 @@ impl Server {
     /// # Panics
     /// When it does not start.
     pub fn start_with(data: &Path, more: &[&str]) -> Self {
-        Self::try_start(data, more).unwrap_or_else(|| panic!("serving {}", data.display()))
+        let mut command = serve(data, &[]);
+        command.args(more).stderr(Stdio::null());
+        Self::greet(Running::spawn(command))
+            .unwrap_or_else(|_| panic!("serving {}", data.display()))
     }
 
-    fn try_start(data: &Path, more: &[&str]) -> Option<Self> {
-        let data = data.to_str().expect("a UTF-8 path");
-        let args = ["serve", "--data", data, "--listen", "127.0.0.1:0", "--json"];
-        let mut running = Running::start(args.iter().chain(more));
-        let said: Value = serde_json::from_str(&running.line()?).expect("JSON in the first line");
+    /// Waits until a process says where it serves; gives it back when it ends before or says why
+    /// it can't.
+    ///
+    /// # Errors
+    /// The process.
+    pub fn greet(mut running: Running) -> Result<Self, Running> {
+        let Some(line) = running.line() else { return Err(running) };
+        let said: Value = serde_json::from_str(&line).expect("JSON in the first line");
+        if said["error"].is_object() {
+            return Err(running);
+        }
         let text = |field: &str| said[field].as_str().expect(field).to_owned();
-        Some(Self {
+        Ok(Self {
             running,
             url: text("url"),
             origin: text("origin").parse().expect("an origin"),

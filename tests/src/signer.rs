@@ -53,6 +53,7 @@ pub fn done(task: EnvelopeId, outcome: &str) -> Message {
 }
 
 /// One author with one chain.
+#[derive(Clone)]
 pub struct Signer {
     key: AgentKey,
     origin: Origin,

@@ -1,8 +1,7 @@
 //! Keys on disk: agents' keys in PKCS#8 PEM, a ledger's key as the text of a note signer.
 
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::{Error, ErrorKind, Write};
 use std::path::Path;
 
 use tally_protocol::{AgentKey, Origin};
@@ -24,18 +23,24 @@ pub(crate) fn read_agent_key(path: &Path) -> Result<AgentKey, CliError> {
     })
 }
 
-/// Writes a secret to a new file that only its owner can read.
+/// Writes a secret to a new file that only its owner can read. The file is there with all of it, or
+/// not at all: a process may be killed in between.
 pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), CliError> {
-    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = opened.map_err(|error| match error.kind() {
+    let failed = |error: Error| match error.kind() {
         ErrorKind::AlreadyExists => CliError::Usage(format!(
             "{} exists and is not overwritten; choose another name",
             path.display()
         )),
         _ => CliError::failed(path.display(), error),
-    })?;
-    file.write_all(text.as_bytes()).map_err(|error| CliError::failed(path.display(), error))?;
-    file.sync_all().map_err(|error| CliError::failed(path.display(), error))
+    };
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let file =
+        tempfile::Builder::new().prefix(".key-").tempfile_in(directory.unwrap_or(Path::new(".")));
+    let mut file = file.map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist_noclobber(path).map_err(|error| failed(error.error))?;
+    Ok(())
 }
 
 /// A new key for a ledger of this name.
@@ -84,7 +89,10 @@ pub(crate) fn open_identity(
     }
     let public = format!("{}\n", signer.verifier_key());
     let public_path = data.join(LOG_PUB);
-    fs::write(&public_path, public).map_err(|e| CliError::failed(public_path.display(), e))?;
+    // Each start would empty the file first, and a full disk would leave it so.
+    if fs::read_to_string(&public_path).ok().as_ref() != Some(&public) {
+        fs::write(&public_path, public).map_err(|e| CliError::failed(public_path.display(), e))?;
+    }
     Ok(Identity { origin: named, signer })
 }
 

@@ -8,10 +8,9 @@ use tally_api::v1::ledger_client::LedgerClient;
 use tally_api::v1::proofs_client::ProofsClient;
 use tally_api::v1::query_client::QueryClient;
 use tally_api::v1::{
-    AppendRequest, AppendResponse, AtLeast, GetAgentRequest, GetHeadRequest, GetLineageResponse,
+    AppendRequest, AtLeast, GetAgentRequest, GetHeadRequest, GetLineageResponse,
     GetLogReceiptRequest, ListIntentsRequest, ListTasksRequest, ReadEventsRequest,
-    SearchCatalogRequest, SubscribeRequest, append_stream_response::result::Outcome,
-    get_log_receipt_request,
+    SearchCatalogRequest, SubscribeRequest, get_log_receipt_request,
 };
 use tally_api::{BadAnswer, BadReceipt, LogReceipt, MAX_MESSAGE_BYTES, lineage_request};
 use tally_coordination::view::{AgentView, CatalogView, IntentView, Selector, TaskView};
@@ -23,6 +22,7 @@ use tally_provenance::Direction;
 use tally_tlog::{Hash, SignedCheckpoint, VerifiedCheckpoint, VerifierKey};
 use tonic::transport::{Channel, Endpoint};
 
+use crate::appends::Appends;
 use crate::author::Author;
 use crate::error::{ConnectError, Error};
 use crate::receipt::Receipt;
@@ -162,50 +162,37 @@ impl Client {
         self.append(signed).await
     }
 
-    /// Appends many envelopes over one stream; the answers come in their order.
+    /// Appends many envelopes over one stream; the answers come one by one, in their order.
     ///
     /// # Errors
-    /// [`Error`] when the stream breaks; what is unanswered then may be in the log.
+    /// [`Error`] when there is no stream; what was sent already may be in the log.
+    pub async fn append_stream(&self, envelopes: Vec<SignedEnvelope>) -> Result<Appends, Error> {
+        let request =
+            |signed: &SignedEnvelope| AppendRequest { envelope: Some(signed.clone().into()) };
+        let requests = tokio_stream::iter(envelopes.iter().map(request).collect::<Vec<_>>());
+        let answers = self.ledger.clone().append_stream(requests).await?.into_inner();
+        Ok(Appends::new(self.clone(), answers, envelopes))
+    }
+
+    /// Appends many envelopes over one stream and waits for all answers, which come in their order.
+    ///
+    /// # Errors
+    /// [`Error`] when the stream breaks; what is unanswered then may be in the log. To keep the
+    /// receipts that came before, use [`Client::append_stream`].
     pub async fn append_all(
         &self,
         envelopes: Vec<SignedEnvelope>,
     ) -> Result<Vec<Result<Receipt, Error>>, Error> {
-        let request =
-            |signed: &SignedEnvelope| AppendRequest { envelope: Some(signed.clone().into()) };
-        let requests = tokio_stream::iter(envelopes.iter().map(request).collect::<Vec<_>>());
-        let mut responses = self.ledger.clone().append_stream(requests).await?.into_inner();
         let mut settled = Vec::with_capacity(envelopes.len());
-        while settled.len() < envelopes.len() {
-            let batch = responses.message().await?.ok_or(Error::StreamEnded)?;
-            for result in batch.results {
-                let sent = usize::try_from(result.index)
-                    .ok()
-                    .filter(|index| *index == settled.len())
-                    .and_then(|index| envelopes.get(index))
-                    .ok_or(BadAnswer::Shape("result.index"))?;
-                settled.push(match result.outcome.ok_or(BadAnswer::Shape("result.outcome"))? {
-                    Outcome::Refused(refused) => Err(Error::Rejected(refused.into())),
-                    Outcome::Appended(mut response) => {
-                        let receipt = response.receipt.get_or_insert_default();
-                        receipt.checkpoint = batch.checkpoint.clone();
-                        self.read_receipt(response, sent)
-                    }
-                });
-            }
+        let mut answers = self.append_stream(envelopes).await?;
+        while let Some(answer) = answers.next().await? {
+            settled.push(answer);
         }
         Ok(settled)
     }
 
-    fn read_receipt(
-        &self,
-        response: AppendResponse,
-        sent: &SignedEnvelope,
-    ) -> Result<Receipt, Error> {
-        self.check(LogReceipt::read(response, sent)?)
-    }
-
     /// Checks a receipt, and that the ledger never shows two trees of one size.
-    fn check(&self, receipt: LogReceipt) -> Result<Receipt, Error> {
+    pub(crate) fn check(&self, receipt: LogReceipt) -> Result<Receipt, Error> {
         let receipt = Receipt::check(receipt, &self.log_key, &self.origin)?;
         self.remember(receipt.checkpoint())?;
         Ok(receipt)

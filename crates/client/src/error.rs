@@ -134,9 +134,20 @@ pub enum Error {
 
 impl From<Status> for Error {
     fn from(status: Status) -> Self {
-        let code = status.code();
-        let rejection = Rejection::from(status);
-        match code {
+        Self::sort(status.into())
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        Self::sort(refused.into())
+    }
+}
+
+impl Error {
+    /// Tells what changed nothing from what may be in the log all the same.
+    fn sort(rejection: Rejection) -> Self {
+        match rejection.code {
             Code::Unavailable | Code::Unknown | Code::DeadlineExceeded | Code::Cancelled => {
                 Self::Unreachable(rejection)
             }

@@ -23,12 +23,14 @@
 //! # }
 //! ```
 
+mod appends;
 mod author;
 mod connection;
 mod error;
 mod receipt;
 mod subscription;
 
+pub use appends::Appends;
 pub use author::{Author, Context, MAX_TRIES};
 pub use connection::{Client, Head, LineageStart, Trust};
 pub use error::{ConnectError, Error, Rejection};
