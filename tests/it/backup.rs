@@ -63,6 +63,24 @@ fn a_backup_that_is_not_whole_is_not_restored() {
     }
 }
 
+#[test]
+fn a_ledger_without_events_is_backed_up_and_not_restored() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (data, backup) = (directory.path().join("data"), directory.path().join("backup"));
+    Server::start(&data).kill();
+    let args = ["backup", "--json", "--data", path(&data), "--to", path(&backup)];
+    assert_eq!(tally(args).expect(0).json()["size"], 0);
+    let restored = directory.path().join("restored");
+    let args = ["restore", "--json", "--from", path(&backup), "--data", path(&restored)];
+    let refused = tally(args).expect(1);
+    assert!(refused.stdout.contains("without events"), "{refused:?}");
+    // Later there is something in it.
+    tally(demo_args(&data, None)).expect(0);
+    tally(["backup", "--json", "--data", path(&data), "--to", path(&backup)]).expect(0);
+    tally(args).expect(0);
+    assert_eq!(verified(&restored)["root"], verified(&data)["root"]);
+}
+
 /// Someone has seen a later head than the backup holds: the restored ledger would fork.
 #[test]
 fn a_ledger_that_would_fork_is_not_restored() {

@@ -34,6 +34,8 @@ pub enum Step {
     Truncate,
     /// Removing it.
     Remove,
+    /// Giving it its name.
+    Rename,
     /// Locking it.
     Lock,
 }
@@ -49,6 +51,7 @@ impl fmt::Display for Step {
             Step::Sync => "sync",
             Step::Truncate => "truncate",
             Step::Remove => "remove",
+            Step::Rename => "rename",
             Step::Lock => "lock",
         })
     }

@@ -129,18 +129,25 @@ pub(crate) fn create_dir_on(fs: &dyn FileSystem, path: &Path) -> Result<(), File
 /// Makes the entries durable that lead to a directory: a process may have been killed between
 /// making one of them and its sync. What may not be synced was not made by this program.
 pub(crate) fn sync_parents_on(fs: &dyn FileSystem, path: &Path) -> Result<(), FileError> {
-    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem};
     let mut path = path;
     while path != Path::new(".") && path.parent().is_some() {
         path = parent(path);
-        match fs.sync_dir(path) {
-            Err(error)
-                if matches!(error.kind(), InvalidInput | PermissionDenied | ReadOnlyFilesystem) => {
-            }
-            synced => synced.map_err(FileError::at(Step::Sync, path))?,
-        }
+        if_writable(fs.sync_dir(path)).map_err(FileError::at(Step::Sync, path))?;
     }
     Ok(())
+}
+
+/// A sync that did not fail, or of what this program can't write and so need not sync.
+pub(crate) fn if_writable(synced: io::Result<()>) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem};
+    match synced {
+        Err(error)
+            if matches!(error.kind(), InvalidInput | PermissionDenied | ReadOnlyFilesystem) =>
+        {
+            Ok(())
+        }
+        synced => synced,
+    }
 }
 
 /// The directory that a path's last name stands in.
@@ -152,11 +159,6 @@ pub(crate) fn parent(path: &Path) -> &Path {
 }
 
 /// Makes the entries of a directory durable.
-pub(crate) fn sync_dir(path: &Path) -> Result<(), FileError> {
-    sync_dir_on(&RealFs, path)
-}
-
-/// Makes the entries of a directory of that file system durable.
 pub(crate) fn sync_dir_on(fs: &dyn FileSystem, path: &Path) -> Result<(), FileError> {
     fs.sync_dir(path).map_err(FileError::at(Step::Sync, path))
 }

@@ -8,6 +8,7 @@
 //!
 //! - Written bytes are read back at once; they are durable only behind [`DiskFile::sync_data`].
 //! - A made or removed entry is durable only behind [`FileSystem::sync_dir`] of its directory.
+//! - A rename happens whole or not at all; until `sync_dir` of the directory, a crash may undo it.
 //! - After a failed sync nobody knows what is durable, and a later sync that succeeds says nothing
 //!   about what was written before the failed one.
 
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-/// Opens, makes, lists and removes files. Errors are the operating system's.
+/// Opens, makes, lists, renames and removes files. Errors are the operating system's.
 pub trait FileSystem: Send + Sync + fmt::Debug {
     /// Opens a file to read.
     ///
@@ -69,6 +70,15 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     ///
     /// [`io::Error`], of the kind `NotFound` when there is none.
     fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Gives a file another name in its directory, in place of a file that has it. Whoever looks,
+    /// behind a crash too, finds what had the new name before or what has it now; which of them
+    /// after a crash is settled by [`FileSystem::sync_dir`]. Makes no bytes of the file durable.
+    ///
+    /// # Errors
+    ///
+    /// [`io::Error`], of the kind `NotFound` when there is no such file.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Makes the entries of a directory durable.
     ///
@@ -161,6 +171,10 @@ impl FileSystem for RealFs {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {

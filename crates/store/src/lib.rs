@@ -52,7 +52,7 @@ mod tear;
 pub mod tree;
 mod writer;
 
-pub use copy::{Copied, CopyError, copy_log};
+pub use copy::{Copied, CopyError, copy_log, copy_log_on};
 pub use error::{AppendError, Cause, Damage, FileError, OpenError, Proof, ReadError, Step};
 pub use files::SegmentName;
 pub use frame::{FRAME_HEADER_BYTES, FrameKind, SEGMENT_FORMAT_VERSION};

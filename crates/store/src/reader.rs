@@ -69,6 +69,11 @@ impl SegmentReader {
         Self { shared }
     }
 
+    /// The segments, each up to its last commit. One without an event is a header alone.
+    pub(crate) fn segments(&self) -> Vec<SegmentInfo> {
+        self.shared.state(|state| state.segments.clone())
+    }
+
     /// The frames from that event's on, to the last commit of its segment.
     fn frames(&self, at: Position, chunk_bytes: usize) -> Result<Frames, ReadError> {
         let place = self.shared.place(at)?;

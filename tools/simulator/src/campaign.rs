@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::disk::Counts;
 use crate::plant::Plant;
 use crate::run::{Report, run};
+use crate::sequenced;
 
 /// What to run.
 #[derive(Debug, Clone, Copy)]
@@ -19,10 +20,31 @@ pub struct Campaign {
     pub crashes: u64,
     /// No more runs than this.
     pub runs: u64,
+    /// What lives on the simulated disk.
+    pub subject: Subject,
     /// A bug to plant.
     pub plant: Option<Plant>,
     /// How many runs at once.
     pub threads: usize,
+}
+
+/// What lives on the simulated disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The store by itself.
+    Store,
+    /// A node's sequencer and committer on the store.
+    Sequencer,
+}
+
+impl Subject {
+    /// Runs one seed; with `trace` every call to the disk is printed.
+    pub fn run(self, seed: u64, plant: Option<Plant>, trace: bool) -> Report {
+        match self {
+            Self::Store => run(seed, plant, trace),
+            Self::Sequencer => sequenced::run(seed, plant, trace),
+        }
+    }
 }
 
 /// What came of it.
@@ -36,6 +58,12 @@ pub struct Summary {
     pub groups: u64,
     /// Openings rightly refused because a bit had rotted.
     pub refused: u64,
+    /// Copies of the log that were taken whole.
+    pub copies: u64,
+    /// Copies that were broken off.
+    pub broken_copies: u64,
+    /// Copies in which a rotten bit was found.
+    pub damaged_copies: u64,
     /// Runs that ended at a sector torn inside.
     pub undecided: u64,
     /// What the disks did.
@@ -55,7 +83,7 @@ impl Campaign {
                 if nth >= self.runs {
                     return;
                 }
-                let report = run(self.seed.wrapping_add(nth), self.plant, false);
+                let report = self.subject.run(self.seed.wrapping_add(nth), self.plant, false);
                 crashes.fetch_add(report.crashes(), Ordering::Relaxed);
                 stop.fetch_or(report.violation.is_some(), Ordering::Relaxed);
                 summary.lock().expect("no run panics in here").take(report);
@@ -75,6 +103,9 @@ impl Summary {
         self.crashes += report.crashes();
         self.groups += report.groups;
         self.refused += report.refused;
+        self.copies += report.copies;
+        self.broken_copies += report.broken_copies;
+        self.damaged_copies += report.damaged_copies;
         self.undecided += report.undecided;
         self.faults.add(&report.faults);
         let lowest = self.failed.as_ref().is_none_or(|failed| report.seed < failed.seed);

@@ -126,18 +126,27 @@ enum Entry {
     File(usize),
 }
 
+/// What got another name.
+#[derive(Debug, Clone)]
+struct Renamed {
+    from: String,
+    file: usize,
+}
+
 /// The disk, behind one lock: the simulation is of one thread.
 #[derive(Debug)]
 struct Disk {
     random: Random,
     plant: Option<Plant>,
     rates: Rates,
-    /// Bytes that fit.
-    capacity: u64,
+    /// Bytes that fit, if that is limited.
+    capacity: Option<u64>,
     files: Vec<Content>,
     /// What programs see.
     entries: BTreeMap<String, Entry>,
     durable: BTreeMap<String, Entry>,
+    /// Renames that are not durable, by the new name.
+    renamed: BTreeMap<String, Renamed>,
     /// Files of which a sector was torn inside.
     torn: BTreeSet<String>,
     locks: BTreeSet<usize>,
@@ -161,8 +170,12 @@ struct Calls {
 
 impl Calls {
     fn note(&mut self, call: &str, path: &Path, numbers: [u64; 2], outcome: &str) {
-        for byte in call.bytes().chain(path.as_os_str().as_encoded_bytes().iter().copied()) {
-            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        for text in [call.as_bytes(), path.as_os_str().as_encoded_bytes()] {
+            for word in text.chunks(8) {
+                let mut number = [0; 8];
+                number[..word.len()].copy_from_slice(word);
+                self.hash = mix(self.hash ^ u64::from_le_bytes(number));
+            }
         }
         for number in numbers {
             self.hash = mix(self.hash ^ number);
@@ -193,10 +206,11 @@ impl SimFs {
             random,
             plant,
             rates: Rates::default(),
-            capacity: u64::MAX,
+            capacity: None,
             files: Vec::new(),
             entries: root.clone(),
             durable: root,
+            renamed: BTreeMap::new(),
             torn: BTreeSet::new(),
             locks: BTreeSet::new(),
             life: 0,
@@ -238,7 +252,12 @@ impl SimFs {
     /// Leaves room for so many more bytes.
     pub fn set_room(&self, bytes: u64) {
         let mut disk = self.disk();
-        disk.capacity = disk.used().saturating_add(bytes);
+        disk.capacity = Some(disk.used() + bytes);
+    }
+
+    /// Leaves room for everything.
+    pub fn set_room_without_end(&self) {
+        self.disk().capacity = None;
     }
 
     /// What happened so far.
@@ -313,9 +332,12 @@ impl Disk {
     /// Each entry that was not synced is as it was or as it should be; what stands in a directory
     /// that is not there is gone.
     fn lose_entries(&mut self) {
+        let bias = self.random.below(4);
+        for (to, Renamed { from, file }) in std::mem::take(&mut self.renamed) {
+            self.settle_rename(to, from, Entry::File(file), bias);
+        }
         let paths: BTreeSet<String> =
             self.entries.keys().chain(self.durable.keys()).cloned().collect();
-        let bias = self.random.below(4);
         let mut left = BTreeMap::new();
         for path in paths {
             let (new, old) = (self.entries.get(&path), self.durable.get(&path));
@@ -327,6 +349,22 @@ impl Disk {
         }
         self.entries = left.clone();
         self.durable = left;
+    }
+
+    /// A rename is kept, and the file has its old name no more, or is undone.
+    fn settle_rename(&mut self, to: String, from: String, entry: Entry, bias: u64) {
+        if self.random.chance(bias, 3) {
+            self.durable.insert(to, entry);
+            if self.durable.get(&from) == Some(&entry) {
+                self.durable.remove(&from);
+            }
+            return;
+        }
+        match self.durable.get(&to) {
+            Some(before) => self.entries.insert(to, *before),
+            None => self.entries.remove(&to),
+        };
+        self.entries.entry(from).or_insert(entry);
     }
 
     fn lose_contents(&mut self) {
@@ -440,7 +478,8 @@ impl Disk {
             Err(_) => 0,
         };
         let grows = (offset + written).saturating_sub(self.files[file].cache().len() as u64);
-        let over = (self.used() + grows).saturating_sub(self.capacity).min(grows);
+        let over = self.capacity.map_or(0, |bytes| (self.used() + grows).saturating_sub(bytes));
+        let over = over.min(grows);
         if over > 0 {
             written = written.saturating_sub(over);
             self.counts.count(Fault::NoSpace);
@@ -469,8 +508,11 @@ impl Disk {
             }
             return Err(error);
         }
-        let planted = self.plant == Some(Plant::SkipFdatasync);
-        let skipped = planted && call == "fdatasync" && is_segment(path);
+        let skipped = match self.plant {
+            Some(Plant::SkipFdatasync) => call == "fdatasync" && is_segment(path),
+            Some(Plant::SkipCopySync) => name(path).ends_with(".copying"),
+            _ => false,
+        };
         if !skipped {
             self.files[file].sync();
         }
@@ -483,13 +525,20 @@ impl Disk {
         if self.plant == Some(Plant::SkipDirsync) {
             return Ok(());
         }
-        let inside = |entry: &&String| parent(entry) == Some(name(path));
-        let stale: Vec<String> = self.durable.keys().filter(inside).cloned().collect();
-        for path in &stale {
-            self.durable.remove(path);
+        let path = name(path);
+        let gone = |(entry, _): &(&String, &Entry)| !self.entries.contains_key(*entry);
+        let stale: Vec<String> =
+            inside(&self.durable, path).filter(gone).map(|(entry, _)| entry.clone()).collect();
+        for entry in &stale {
+            self.durable.remove(entry);
         }
-        let new = self.entries.iter().filter(|(entry, _)| inside(entry));
-        self.durable.extend(new.map(|(path, entry)| (path.clone(), *entry)));
+        for (entry, made) in inside(&self.entries, path) {
+            match self.durable.get_mut(entry) {
+                Some(known) => *known = *made,
+                None => drop(self.durable.insert(entry.clone(), *made)),
+            }
+        }
+        self.renamed.retain(|to, _| parent(to) != Some(path));
         Ok(())
     }
 }
@@ -538,8 +587,7 @@ impl FileSystem for SimFs {
             return Err(io::ErrorKind::NotFound.into());
         }
         disk.fails(Fault::ReadError, path)?;
-        let inside = disk.entries.keys().filter(|entry| parent(entry) == Some(name(path)));
-        Ok(inside.map(PathBuf::from).collect())
+        Ok(inside(&disk.entries, name(path)).map(|(entry, _)| PathBuf::from(entry)).collect())
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
@@ -553,6 +601,19 @@ impl FileSystem for SimFs {
         disk.call("remove", path, [0, 0])?;
         disk.file(path)?;
         disk.entries.remove(name(path));
+        disk.renamed.remove(name(path));
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut disk = self.disk();
+        disk.call("rename", from, [0, 0])?;
+        assert_eq!(from.parent(), to.parent(), "one directory's sync makes it durable");
+        assert!(!disk.renamed.contains_key(name(from)), "one rename of a file is undone, not two");
+        let file = disk.file(from)?;
+        disk.entries.remove(name(from));
+        disk.entries.insert(name(to).to_owned(), Entry::File(file));
+        disk.renamed.insert(name(to).to_owned(), Renamed { from: name(from).to_owned(), file });
         Ok(())
     }
 
@@ -564,6 +625,19 @@ impl FileSystem for SimFs {
 /// A path as the disk keeps it: text compares faster.
 fn name(path: &Path) -> &str {
     path.to_str().expect("a path of the simulation is text")
+}
+
+/// What stands in a directory itself.
+fn inside<'e>(
+    entries: &'e BTreeMap<String, Entry>,
+    directory: &str,
+) -> impl Iterator<Item = (&'e String, &'e Entry)> {
+    let prefix = if directory == "/" { "/".to_owned() } else { format!("{directory}/") };
+    let begin = prefix.len();
+    entries
+        .range(prefix.clone()..)
+        .take_while(move |(entry, _)| entry.starts_with(&prefix))
+        .filter(move |(entry, _)| entry.len() > begin && !entry[begin..].contains('/'))
 }
 
 /// The directory of a name; the root has none.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`disk`] | the simulated disk: page cache, durable bytes, faults, crashes |
 //! | [`run`](mod@run) | one ledger through several crashes, all of it from one seed |
+//! | [`sequenced`] | the same for a node's sequencer and committer, with real envelopes |
 //! | [`campaign`] | many runs on all processors |
 //! | [`plant`] | bugs planted on purpose, which must be found |
 //! | [`random`] | numbers from a seed |
@@ -14,10 +15,12 @@
 
 pub mod campaign;
 mod content;
+mod copies;
 pub mod disk;
 mod model;
 pub mod plant;
 pub mod random;
 pub mod run;
+pub mod sequenced;
 
 pub use model::Violation;

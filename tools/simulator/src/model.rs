@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use tally_protocol::{Event, Position, SignedEnvelope, Time};
 use tally_store::{Commit, Group, LogReader, ReadLimit, SegmentReader, Tip, TreeReader};
-use tally_tlog::{Frontier, Hash, NodeId, Origin, inclusion_proof, verify_inclusion};
+use tally_tlog::{Frontier, Hash, NodeId, Origin, TreeSize, inclusion_proof, verify_inclusion};
 
 use crate::random::Random;
 
@@ -31,6 +31,8 @@ pub(crate) struct Model {
     tip: Tip,
     frontier: Frontier,
     events: Vec<Event>,
+    /// The head behind each group, the empty log's first.
+    tips: Vec<Tip>,
     /// May be in the log, whole.
     unknown: Option<Made>,
 }
@@ -58,7 +60,8 @@ pub(crate) fn require(holds: bool, text: impl FnOnce() -> String) -> Result<(), 
 impl Model {
     pub(crate) fn new() -> Self {
         let tip = Tip::genesis(&origin());
-        Self { tip, frontier: Frontier::new(), events: Vec::new(), unknown: None }
+        let (events, tips) = (Vec::new(), vec![tip]);
+        Self { tip, frontier: Frontier::new(), events, tips, unknown: None }
     }
 
     pub(crate) fn tip(&self) -> Tip {
@@ -95,6 +98,7 @@ impl Model {
         if let Some(Made { group, tip, frontier, .. }) = self.unknown.take() {
             self.events.extend(group.events);
             (self.tip, self.frontier) = (tip, frontier);
+            self.tips.push(tip);
         }
     }
 
@@ -122,6 +126,21 @@ impl Model {
         self.judge_events(reader, &[])
     }
 
+    /// Judges a copy of the log: it ends where a group ended, not before `least` events.
+    pub(crate) fn judge_copy(
+        &self,
+        reader: &SegmentReader,
+        least: TreeSize,
+    ) -> Result<(), Violation> {
+        let (tip, unknown) = (reader.tip(), self.unknown.as_ref());
+        require(tip.size >= least, || format!("a copy has {} of {least} events", tip.size))?;
+        let ended = self.tips.contains(&tip) || unknown.is_some_and(|made| made.tip == tip);
+        require(ended, || format!("a copy is at {tip:?}, where no group ends"))?;
+        let more = unknown.map_or(&[][..], |made| &made.group.events);
+        let expected = self.events.iter().chain(more).take(tip.size.as_u64() as usize);
+        self.judge_all(reader, expected)
+    }
+
     pub(crate) fn judge_tip(&self, found: Tip) -> Result<(), Violation> {
         let expected = self.tip;
         require(found == expected, || {
@@ -130,12 +149,20 @@ impl Model {
     }
 
     fn judge_events(&self, reader: &SegmentReader, more: &[Event]) -> Result<(), Violation> {
+        self.judge_all(reader, self.events.iter().chain(more))
+    }
+
+    fn judge_all<'e>(
+        &self,
+        reader: &SegmentReader,
+        expected: impl Iterator<Item = &'e Event>,
+    ) -> Result<(), Violation> {
         let all = ReadLimit { events: usize::MAX, bytes: usize::MAX };
         let found = match reader.read(Position(0), all) {
             Ok(found) => found,
             Err(error) => return violated(format!("an opened log cannot be read: {error}")),
         };
-        require(found.iter().eq(self.events.iter().chain(more)), || {
+        require(found.iter().eq(expected), || {
             format!("of {} events, {} are read, or others", self.events.len(), found.len())
         })
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A bug. The first three are of the disk, as if the store had left out the call.
+/// A bug. All but the last are of the disk, as if the store had left out the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plant {
     /// The `fdatasync` of a group does nothing.
@@ -12,14 +12,21 @@ pub enum Plant {
     SkipDirsync,
     /// The high-water mark is never written.
     SkipMark,
+    /// A copy's segment is renamed into its place without having been synced.
+    SkipCopySync,
     /// A group is taken for acknowledged before it is appended.
     AckEarly,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::SkipFdatasync, Self::SkipDirsync, Self::SkipMark, Self::AckEarly];
+    pub const ALL: [Self; 5] = [
+        Self::SkipFdatasync,
+        Self::SkipDirsync,
+        Self::SkipMark,
+        Self::SkipCopySync,
+        Self::AckEarly,
+    ];
 }
 
 impl fmt::Display for Plant {
@@ -28,6 +35,7 @@ impl fmt::Display for Plant {
             Plant::SkipFdatasync => "skip-fdatasync",
             Plant::SkipDirsync => "skip-dirsync",
             Plant::SkipMark => "skip-mark",
+            Plant::SkipCopySync => "skip-copy-sync",
             Plant::AckEarly => "ack-early",
         })
     }

@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use tally_store::fs::FileSystem;
 use tally_store::{
-    AppendError, Epoch, FileError, LogReader, LogWriter, MarkReport, OpenError, Options, Proof,
-    Recovery, SegmentLog, SegmentReader, SegmentWriter, TreeError, TreeFiles,
+    AppendError, Copied, CopyError, Epoch, FileError, LogReader, LogWriter, MarkReport, OpenError,
+    Options, Proof, Recovery, SegmentLog, SegmentReader, SegmentWriter, TreeError, TreeFiles,
 };
+use tally_tlog::TreeSize;
 
 use crate::content::SECTOR_BYTES;
+use crate::copies::{Copies, copy};
 use crate::disk::{Counts, Fault, Rates, Rot, SimFs};
 use crate::model::{Made, Model, Violation, origin, require, violated};
 use crate::plant::Plant;
@@ -29,7 +31,7 @@ const MOST_GROUPS: u64 = 24;
 const FEWEST_SIGNS: u64 = 8;
 
 /// Where the ledger is: none of these directories is there at first.
-const DIRECTORY: &str = "/srv/tally/ledger";
+pub(crate) const DIRECTORY: &str = "/srv/tally/ledger";
 
 /// What becomes of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,12 @@ pub struct Report {
     pub groups: u64,
     /// Openings that were refused because of damage, rightly.
     pub refused: u64,
+    /// Copies of the log that were taken whole.
+    pub copies: u64,
+    /// Copies that were broken off.
+    pub broken_copies: u64,
+    /// Copies in which a rotten bit was found.
+    pub damaged_copies: u64,
     /// Runs that ended because a sector was torn inside, which the store may take for damage.
     pub undecided: u64,
     /// What the disk did.
@@ -51,6 +59,22 @@ pub struct Report {
 }
 
 impl Report {
+    /// A run in which nothing has happened yet.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            groups: 0,
+            refused: 0,
+            copies: 0,
+            broken_copies: 0,
+            damaged_copies: 0,
+            undecided: 0,
+            faults: Counts::default(),
+            call_hash: 0,
+            violation: None,
+        }
+    }
+
     /// Kills and power losses.
     pub fn crashes(&self) -> u64 {
         self.faults.of(Fault::Kill) + self.faults.of(Fault::PowerLoss)
@@ -62,13 +86,16 @@ pub fn run(seed: u64, plant: Option<Plant>, trace: bool) -> Report {
     let mut world = World::new(seed, plant, trace);
     let violation = world.live().err();
     Report {
-        seed,
         groups: world.groups,
         refused: world.refused,
+        copies: world.copies.whole,
+        broken_copies: world.copies.broken,
+        damaged_copies: world.copies.damaged,
         undecided: u64::from(world.undecided),
         faults: world.fs.counts(),
         call_hash: world.fs.call_hash(),
         violation,
+        ..Report::new(seed)
     }
 }
 
@@ -86,6 +113,7 @@ struct World {
     random: Random,
     fs: SimFs,
     model: Model,
+    copies: Copies,
     options: Options,
     rates: Rates,
     /// Whether bits rot.
@@ -108,10 +136,20 @@ struct Opened {
     tree: TreeFiles,
 }
 
+/// What was so when a copy began.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    /// Events that were acknowledged.
+    size: TreeSize,
+    /// Faults that were met.
+    faults: u64,
+}
+
 impl World {
     fn new(seed: u64, plant: Option<Plant>, trace: bool) -> Self {
         let mut random = Random::new(seed);
         let fs = SimFs::new(random.fork(), plant, trace);
+        let copies = Copies::new(seed, &fs);
         let options = Options { segment_bytes: random.within(300, 6_000) };
         let rates = rates(&mut random);
         let rots = random.chance(1, 3);
@@ -122,6 +160,7 @@ impl World {
             random,
             fs,
             model: Model::new(),
+            copies,
             options,
             rates,
             rots,
@@ -147,21 +186,22 @@ impl World {
             self.fs.stop_in(self.random.below(calls));
             self.fs.set_rates(self.rates);
             match self.life()? {
-                End::Down | End::Closed => self.crash(),
+                End::Down | End::Closed => self.crash()?,
                 End::Undecided => return Ok(()),
             }
         }
         // The last life has a disk without faults.
         self.fs.set_rates(Rates::default());
-        self.fs.set_room(u64::MAX);
+        self.fs.set_room_without_end();
         match self.life()? {
-            End::Closed | End::Undecided => Ok(()),
+            End::Closed => self.copies.restore(&self.model),
+            End::Undecided => Ok(()),
             End::Down => violated("the store stopped though no fault was left"),
         }
     }
 
     /// The process or the machine goes down, and up again; a bit may have rotted meanwhile.
-    fn crash(&mut self) {
+    fn crash(&mut self) -> Result<(), Violation> {
         let no_space = self.fs.counts().of(Fault::NoSpace) > 0;
         if self.random.chance(1, 2) {
             self.fs.kill();
@@ -173,15 +213,23 @@ impl World {
             // Somebody makes room, or all of it.
             self.fs.set_room(self.random.within(500, 30_000));
         }
+        self.copies.judge_left(&self.model)?;
         if self.rots && self.rot.is_none() && self.random.chance(1, 3) {
-            self.rot = self.fs.rot();
+            self.rot = self.fs.rot().and_then(|rot| self.copies.take_rot(rot));
         }
+        Ok(())
     }
 
     /// From one start of the process to its end.
     fn life(&mut self) -> Result<End, Violation> {
         if self.random.chance(1, 4) {
             self.look()?;
+        }
+        if self.copies.is_due() {
+            self.copy_what_is_left()?;
+        }
+        if self.fs.is_stopped() {
+            return Ok(End::Down);
         }
         let faults = self.faults();
         let (writer, reader, recovery) = match self.open_log() {
@@ -214,6 +262,41 @@ impl World {
         }
     }
 
+    /// Copies what a crash left, before anything is recovered.
+    fn copy_what_is_left(&mut self) -> Result<(), Violation> {
+        let begun = Begun { size: self.model.tip().size, faults: self.faults() };
+        match copy(&self.fs, &mut |_| {}) {
+            Err(CopyError::Open(OpenError::NoLog { .. })) if begun.size.as_u64() == 0 => Ok(()),
+            Err(CopyError::Open(error)) if !matches!(error, OpenError::File(_)) => {
+                self.excuse(&error).map(|_| ())
+            }
+            outcome => self.judge_copy(begun, outcome),
+        }
+    }
+
+    /// Copies the log while groups are appended; the end of this life when that went wrong.
+    fn copy_beside(&mut self, opened: &mut Opened, epoch: Epoch) -> Result<Option<End>, Violation> {
+        let begun = Begun { size: self.model.tip().size, faults: self.faults() };
+        let (fs, mut appended) = (self.fs.clone(), Ok(None));
+        let outcome = copy(&fs, &mut |_| {
+            if matches!(appended, Ok(None)) && self.copies.chance(1, 3) {
+                appended = self.append(opened, epoch);
+            }
+        });
+        let end = appended?;
+        self.judge_copy(begun, outcome)?;
+        Ok(if self.fs.is_stopped() { Some(End::Down) } else { end })
+    }
+
+    fn judge_copy(
+        &mut self,
+        begun: Begun,
+        outcome: Result<Copied, CopyError>,
+    ) -> Result<(), Violation> {
+        let failed = self.fs.is_stopped() || self.faults() > begun.faults;
+        self.copies.judge(begun.size, outcome, failed, &self.model)
+    }
+
     fn judge_log(&mut self, reader: &SegmentReader, found: &Recovery) -> Result<(), Violation> {
         let size = self.model.tip().size;
         let claims = matches!(found.mark, MarkReport::Claims(claimed) if claimed >= size);
@@ -222,6 +305,7 @@ impl World {
             format!("{size} events were acknowledged before the kill, the mark: {:?}", found.mark)
         })?;
         self.fs.quietly(|| self.model.judge_opened(reader))?;
+        self.copies.judge_source(&self.model)?;
         self.mark_is_current = Some(self.faults());
         if let Some(rot) = self.rot.take() {
             self.tree_rotted |= rot.path.starts_with(tree_dir());
@@ -339,9 +423,8 @@ impl World {
             Err(error) => return self.stopped_writing(&error, &mut opened, None, faults),
         };
         for _ in 0..self.random.below(MOST_GROUPS) {
-            match self.append(&mut opened, epoch)? {
-                None => {}
-                Some(end) => return Ok(end),
+            if let Some(end) = self.work(&mut opened, epoch)? {
+                return Ok(end);
             }
         }
         let faults = self.faults();
@@ -349,6 +432,20 @@ impl World {
         let excused = self.fs.is_stopped() || self.faults() > faults;
         require(closed.is_ok() || excused, || format!("not closed: {closed:?}"))?;
         Ok(if closed.is_ok() { End::Closed } else { End::Down })
+    }
+
+    /// Appends a group, and does something else now and then; the end of this life when that went
+    /// wrong.
+    fn work(&mut self, opened: &mut Opened, epoch: Epoch) -> Result<Option<End>, Violation> {
+        if let Some(end) = self.append(opened, epoch)? {
+            return Ok(Some(end));
+        }
+        if self.copies.chance(1, 12)
+            && let Some(end) = self.copy_beside(opened, epoch)?
+        {
+            return Ok(Some(end));
+        }
+        Ok(if self.try_something(opened)? { None } else { Some(End::Down) })
     }
 
     /// Appends one group; the end of this life when that went wrong.
@@ -376,10 +473,13 @@ impl World {
         }
         self.model.acknowledge();
         self.groups += 1;
-        if let Err(error) = opened.tree.settle() {
-            return self.tree_failed(&error, faults);
+        let settled = opened.tree.settle();
+        let excused = settled.is_ok() || self.fs.is_stopped() || self.faults() > faults;
+        require(excused, || format!("nodes are not durable: {settled:?}"))?;
+        if settled.is_err() {
+            return Ok(Some(End::Down));
         }
-        Ok(if self.try_something(opened)? { None } else { Some(End::Down) })
+        Ok(None)
     }
 
     /// Nodes that could not be stored: with a full disk the process goes on.
@@ -495,7 +595,7 @@ fn tree_dir() -> PathBuf {
 }
 
 /// Half of the disks never fail; the others in some of the ways.
-fn rates(random: &mut Random) -> Rates {
+pub(crate) fn rates(random: &mut Random) -> Rates {
     if random.chance(1, 2) {
         return Rates::default();
     }

@@ -1,7 +1,7 @@
 //! The simulation itself: the same from the same seed, sharp enough for planted bugs, and silent
 //! about the store.
 
-use tally_simulator::campaign::{Campaign, Summary};
+use tally_simulator::campaign::{Campaign, Subject, Summary};
 use tally_simulator::disk::Fault;
 use tally_simulator::plant::Plant;
 use tally_simulator::run::run;
@@ -11,7 +11,27 @@ const RUNS_TO_FIND: u64 = 300;
 
 fn campaign(seed: u64, crashes: u64, runs: u64, plant: Option<Plant>) -> Summary {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    Campaign { seed, crashes, runs, plant, threads }.run()
+    Campaign { seed, crashes, runs, subject: Subject::Store, plant, threads }.run()
+}
+
+fn sequenced(seed: u64, crashes: u64, runs: u64, plant: Option<Plant>) -> Summary {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    Campaign { seed, crashes, runs, subject: Subject::Sequencer, plant, threads }.run()
+}
+
+#[test]
+fn a_sequencer_loses_nothing_and_takes_nothing_twice() {
+    let summary = sequenced(1, 2_000, u64::MAX, None);
+    assert_eq!(summary.failed, None);
+    assert!(summary.crashes >= 2_000 && summary.groups > summary.crashes);
+    for fault in [Fault::WriteError, Fault::NoSpace, Fault::SyncError] {
+        assert!(summary.faults.of(fault) > 0, "no {fault}");
+    }
+    assert!(summary.undecided * 20 < summary.runs, "{} undecided", summary.undecided);
+    let first = Subject::Sequencer.run(7, None, false);
+    assert_eq!(first, Subject::Sequencer.run(7, None, false), "a seed replays");
+    let planted = sequenced(1, u64::MAX, RUNS_TO_FIND, Some(Plant::SkipFdatasync));
+    assert!(planted.failed.is_some(), "a skipped fdatasync is not found");
 }
 
 #[test]
@@ -34,6 +54,9 @@ fn thousands_of_crashes_break_no_promise() {
         assert!(summary.faults.of(fault) > 0, "no {fault}");
     }
     assert!(summary.refused > 0, "damage is found");
+    let Summary { copies, broken_copies, damaged_copies, .. } = summary;
+    assert!(copies > broken_copies && broken_copies > 0, "{copies} copies, {broken_copies} broken");
+    assert!(damaged_copies > 0, "damage is found in copies");
     assert!(summary.undecided * 20 < summary.runs, "{} undecided", summary.undecided);
 }
 

@@ -89,6 +89,9 @@ pub(crate) fn restore(args: RestoreArgs, output: Output) -> Result<(), CliError>
         return Err(CliError::Usage(format!("{data} holds a ledger; restore into another place")));
     }
     let manifest = read_manifest(&args.from)?;
+    if manifest.size == 0 {
+        return Err(CliError::Absent("the backup is of a ledger without events".into()));
+    }
     let mut earlier = read_checkpoints(&args.seen)?;
     earlier.extend(manifest_checkpoint(&manifest)?);
     let key = match log_key_in(&args.from)? {
@@ -119,7 +122,10 @@ pub(crate) fn restore(args: RestoreArgs, output: Output) -> Result<(), CliError>
 fn copy(from: &Path, to: &Path, output: Output) -> Result<Copied, CliError> {
     fs::create_dir_all(to).map_err(|error| CliError::failed(to.display(), error))?;
     let bar = output.progress("copying", 0);
-    let copied = copy_log(from, to, &mut |bytes| bar.set_position(bytes));
+    let copied = copy_log(from, to, &mut |progress| {
+        bar.set_length(progress.bytes_total);
+        bar.set_position(progress.bytes_done);
+    });
     bar.finish_and_clear();
     copied.map_err(|error| CliError::Failed(error.to_string()))
 }
@@ -155,11 +161,14 @@ fn copy_file(from: &Path, to: &Path, name: &str) -> Result<(), CliError> {
         .map_err(|error| CliError::failed(target.display(), error))
 }
 
-/// Writes a file so that the old or the new one is there, whatever happens.
+/// Writes a file so that the old or the new one is there, whatever happens, and the new one once
+/// this returns.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     let failed = |error: std::io::Error| CliError::failed(path.display(), error);
     let beside = path.with_extension("new");
     fs::write(&beside, bytes).map_err(failed)?;
     File::open(&beside).and_then(|file| file.sync_all()).map_err(failed)?;
-    fs::rename(&beside, path).map_err(failed)
+    fs::rename(&beside, path).map_err(failed)?;
+    let directory = path.parent().expect("a file in a directory");
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)
 }

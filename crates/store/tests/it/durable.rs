@@ -11,17 +11,18 @@ use crate::ledger::{Maker, Opened, SMALL, fill, origin, segments};
 
 /// The real file system, with a list of what was written and synced.
 #[derive(Debug, Clone, Default)]
-struct Recording {
+pub(crate) struct Recording {
     calls: Arc<Mutex<Vec<Call>>>,
     /// Syncs of files fail.
     failing: Arc<Mutex<bool>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Call {
+pub(crate) enum Call {
     Write { path: PathBuf, offset: u64, bytes: usize },
     Sync(PathBuf),
     SyncDir(PathBuf),
+    Rename { from: PathBuf, to: PathBuf },
 }
 
 impl Recording {
@@ -29,7 +30,7 @@ impl Recording {
         self.calls.lock().expect("a lock").push(call);
     }
 
-    fn take(&self) -> Vec<Call> {
+    pub(crate) fn take(&self) -> Vec<Call> {
         std::mem::take(&mut self.calls.lock().expect("a lock"))
     }
 
@@ -69,6 +70,11 @@ impl FileSystem for Recording {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         RealFs.remove(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.note(Call::Rename { from: from.to_owned(), to: to.to_owned() });
+        RealFs.rename(from, to)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! The store against its promises, from outside: every test breaks files and opens again.
 
+mod copy;
 mod damage;
 mod durable;
 mod format;
