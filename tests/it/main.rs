@@ -5,6 +5,7 @@ mod backup;
 mod crashes;
 mod damage;
 mod distrust;
+mod fsck;
 mod operator;
 mod program;
 mod refusals;

@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Make a ledger from a backup.
     Restore(RestoreArgs),
+    /// Name all that is damaged in a data directory; with a copy of the ledger, repair it.
+    Fsck(FsckArgs),
 }
 
 /// Which ledger is read.
@@ -336,4 +338,22 @@ pub(crate) struct RestoreArgs {
     /// because it would fork.
     #[arg(long, value_name = "FILE")]
     pub(crate) seen: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FsckArgs {
+    /// The ledger's data directory, or a backup. Without a copy to repair from, nothing in it is
+    /// changed.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+
+    /// Repair the log from this data directory or backup of the same ledger. Only what hashes to
+    /// the signed checkpoint is taken; damaged segments are kept in `damaged`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) repair_from: Option<PathBuf>,
+
+    /// The key that signs the ledger's checkpoints, as `name+id+key`, or a file with it; `log.pub`
+    /// in the data directory when nothing is said.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) log_key: Option<String>,
 }

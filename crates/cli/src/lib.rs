@@ -57,6 +57,7 @@ async fn run(cli: Cli, output: Output) -> Result<(), CliError> {
         Command::Verify(args) => commands::verify::run(args, output),
         Command::Backup(args) => commands::backup::backup(args, output),
         Command::Restore(args) => commands::backup::restore(args, output),
+        Command::Fsck(args) => commands::fsck::run(args, output),
     }
 }
 

@@ -252,7 +252,7 @@ pub enum OpenError {
     /// Acknowledged events are damaged or missing.
     #[error(
         "acknowledged events are damaged or missing: {damage}; {proof}. Nothing was changed: \
-         restore the segment from a backup or repair it from a mirror"
+         `tally fsck` names all that is damaged, and repairs it from a backup or another copy"
     )]
     Damaged {
         /// The place.

@@ -14,8 +14,8 @@ use crate::fs::{DiskFile, FileSystem, RealFs};
 
 /// Digits of a position in a file name: all of `u64`.
 const NAME_DIGITS: usize = 20;
-const SEGMENT_SUFFIX: &str = ".seg";
-const INDEX_SUFFIX: &str = ".idx";
+pub(crate) const SEGMENT_SUFFIX: &str = ".seg";
+pub(crate) const INDEX_SUFFIX: &str = ".idx";
 
 /// A segment's file name: its first position in 20 digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,7 +27,7 @@ impl SegmentName {
         self.0
     }
 
-    fn parse(file: &str) -> Option<Self> {
+    pub(crate) fn parse(file: &str) -> Option<Self> {
         let digits = file.strip_suffix(SEGMENT_SUFFIX)?;
         let decimal = digits.len() == NAME_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
         decimal.then(|| digits.parse().ok().map(SegmentName)).flatten()
@@ -110,6 +110,11 @@ impl Layout {
 /// Makes a directory of the operating system's: see [`create_dir_on`].
 pub(crate) fn create_dir(path: &Path) -> Result<(), FileError> {
     create_dir_on(&RealFs, path)
+}
+
+/// Makes the entries of a directory of the operating system's durable.
+pub(crate) fn sync_dir(path: &Path) -> Result<(), FileError> {
+    sync_dir_on(&RealFs, path)
 }
 
 /// Makes a directory, and its entry in the parent durable; nothing when it is there. Parents are

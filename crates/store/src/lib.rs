@@ -11,6 +11,7 @@
 //! | `log/<first position>.idx` | where each event of the segment begins | yes |
 //! | `tree/<level>` | the Merkle tree's complete nodes ([`tree`]) | yes |
 //! | `rows/` | position by envelope id and by author ([`rows`]) | yes |
+//! | `damaged/` | segments that a repair has replaced, as they were ([`mod@repair`]) | needless |
 //!
 //! # What is promised
 //!
@@ -18,6 +19,9 @@
 //! - An acknowledged event is never silently lost. [`SegmentLog::open`] reads every byte of the
 //!   log, cuts only a tail that was never acknowledged, and otherwise refuses, naming the place.
 //! - What is read is checked again: [`LogReader::event`] compares checksum and position each time.
+//! - [`fsck()`] names all that is damaged, not only the first place, and changes nothing.
+//! - [`repair()`] takes from a copy only what leads to the signed head, and drops no acknowledged
+//!   event; interrupted, it can be run again.
 //!
 //! # Example
 //!
@@ -41,12 +45,16 @@ mod error;
 mod files;
 mod frame;
 pub mod fs;
+pub mod fsck;
 mod index;
 mod log;
 pub mod mark;
+mod patient;
 mod reader;
 mod recover;
+pub mod repair;
 pub mod rows;
+mod salvage;
 pub mod scan;
 mod tear;
 pub mod tree;
@@ -56,6 +64,7 @@ pub use copy::{Copied, CopyError, copy_log, copy_log_on};
 pub use error::{AppendError, Cause, Damage, FileError, OpenError, Proof, ReadError, Step};
 pub use files::SegmentName;
 pub use frame::{FRAME_HEADER_BYTES, FrameKind, SEGMENT_FORMAT_VERSION};
+pub use fsck::fsck;
 pub use log::{
     Commit, Epoch, Group, LogReader, LogWriter, MAX_GROUP_BYTES, Options, Progress, ReadLimit,
     SEGMENT_BYTES, SegmentLog, Tip,
@@ -63,6 +72,7 @@ pub use log::{
 pub use mark::{Mark, claim};
 pub use reader::SegmentReader;
 pub use recover::{Cut, MarkReport, Recovery};
+pub use repair::repair;
 pub use rows::{Row, Rows, RowsError, RowsState};
 pub use scan::{Located, Scan, ScanError, Scanned, SegmentStart, scan};
 pub use tree::{TreeError, TreeFiles, TreeReader, TreeReport};

@@ -39,7 +39,7 @@ use crate::writer::{SegmentWriter, create_segment};
 const PROGRESS_STEP_BYTES: u64 = 1024 * 1024;
 
 /// Most of the lock file's text that is shown.
-const HOLDER_CHARACTERS: usize = 200;
+pub(crate) const HOLDER_CHARACTERS: usize = 200;
 
 /// What opening a log found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +133,7 @@ pub(crate) fn open_read_only(
 }
 
 /// Takes the process lock, and keeps it as long as the file is open.
-fn lock(layout: &Layout) -> Result<Box<dyn DiskFile>, OpenError> {
+pub(crate) fn lock(layout: &Layout) -> Result<Box<dyn DiskFile>, OpenError> {
     let path = layout.lock();
     let file = open_or_create(layout.fs(), &path)?;
     match file.try_lock().map_err(FileError::at(Step::Lock, &path))? {
@@ -493,7 +493,7 @@ impl<'a> Reading<'a> {
 }
 
 /// What in a tail says that it was acknowledged.
-fn acknowledged(tail: &Tail, size: TreeSize, damage: &Damage) -> Option<Proof> {
+pub(crate) fn acknowledged(tail: &Tail, size: TreeSize, damage: &Damage) -> Option<Proof> {
     let Damage { offset, cause, .. } = damage;
     match find_commit(&tail.bytes, tail.offset, size) {
         // Nothing is acknowledged of a segment that has no header and no commit.

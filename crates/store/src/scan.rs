@@ -8,10 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use tally_protocol::limits::EVENT_OVERHEAD_BYTES;
 use tally_protocol::{ChainHash, Event, Position};
-use tally_tlog::{Origin, TreeSize};
+use tally_tlog::{MAX_TREE_SIZE, Origin, TreeSize};
 use thiserror::Error;
 
 use crate::error::{Cause, Damage, FileError, OpenError, Step};
@@ -163,11 +163,11 @@ impl Iterator for Scan {
 
 /// One segment of a scan.
 #[derive(Debug)]
-struct Segment {
+pub(crate) struct Segment {
     name: SegmentName,
-    frames: Frames,
+    pub(crate) frames: Frames,
     /// Where the frame begins that is being looked at.
-    at: u64,
+    pub(crate) at: u64,
 }
 
 impl Segment {
@@ -175,11 +175,16 @@ impl Segment {
         let path = layout.segment(name);
         let file = open_to_read(layout.fs(), &path)?;
         let end = length(&*file, &path)?;
-        let frames = Frames::new(Arc::from(file), path, 0..end, SCAN_CHUNK_BYTES);
-        Ok(Self { name, frames, at: 0 })
+        Ok(Self::new(name, Arc::from(file), path, end))
     }
 
-    fn next(&mut self, running: &mut Running) -> Result<Option<Located>, Fault> {
+    /// The first `end` bytes of a file that is open.
+    pub(crate) fn new(name: SegmentName, file: Arc<dyn DiskFile>, path: PathBuf, end: u64) -> Self {
+        Self { name, frames: Frames::new(file, path, 0..end, SCAN_CHUNK_BYTES), at: 0 }
+    }
+
+    /// The next frame, held to what came before it; `None` behind the last.
+    pub(crate) fn next(&mut self, running: &mut Running) -> Result<Option<Located>, Fault> {
         self.at = self.frames.offset;
         let Some((kind, body)) = self.frames.next()? else {
             running.end_segment(self.at)?;
@@ -199,19 +204,23 @@ impl Segment {
 
 /// The log's head while it is read: what the next frame is held to.
 #[derive(Debug)]
-struct Running {
+pub(crate) struct Running {
     /// `None` before the first segment header.
     origin: Option<Origin>,
+    /// The first segment header says itself where the log stands.
+    seeded: bool,
     epoch: Epoch,
-    next: Position,
-    committed: Position,
-    chain: ChainHash,
+    pub(crate) next: Position,
+    pub(crate) committed: Position,
+    pub(crate) chain: ChainHash,
 }
 
 impl Running {
-    fn new() -> Self {
+    /// At the beginning of a log.
+    pub(crate) fn new() -> Self {
         Self {
             origin: None,
+            seeded: false,
             epoch: Epoch::default(),
             next: Position(0),
             committed: Position(0),
@@ -219,12 +228,37 @@ impl Running {
         }
     }
 
+    /// At the beginning of a segment that is read on its own: its header is believed, if it is of
+    /// the log `origin`, or of any.
+    pub(crate) fn seeded(name: SegmentName, origin: Option<Origin>) -> Self {
+        let first = name.first();
+        Self { origin, seeded: true, next: first, committed: first, ..Self::new() }
+    }
+
+    /// Goes on from another place, as if everything before it had been read.
+    pub(crate) fn go_on(&mut self, next: Position, chain: ChainHash) {
+        self.next = next;
+        self.committed = next;
+        self.chain = chain;
+    }
+
     fn segment(&mut self, name: SegmentName, body: &[u8]) -> Result<SegmentStart, Cause> {
-        let SegmentHeader { epoch, first, previous_chain, origin } = SegmentHeader::decode(body)?;
+        let header = SegmentHeader::decode(body)?;
+        self.begin(name, header)
+    }
+
+    /// Holds a segment's header to what came before it.
+    pub(crate) fn begin(
+        &mut self,
+        name: SegmentName,
+        header: SegmentHeader,
+    ) -> Result<SegmentStart, Cause> {
+        let SegmentHeader { epoch, first, previous_chain, origin } = header;
         match &self.origin {
+            Some(before) if *before != origin => return Err(Cause::OtherOrigin(origin)),
+            _ if self.seeded => self.chain = previous_chain,
+            Some(_) => {}
             None => self.chain = ChainHash::genesis(&origin),
-            Some(before) if *before == origin => {}
-            Some(_) => return Err(Cause::OtherOrigin(origin)),
         }
         for found in [name.first(), first] {
             if found != self.next {
@@ -244,19 +278,33 @@ impl Running {
 
     fn event(&mut self, body: Bytes) -> Result<Event, Cause> {
         let event = Event::decode(body).map_err(Cause::Event)?;
-        if event.position() != self.next {
-            return Err(Cause::EventPosition { found: event.position() });
+        self.follow(&event)?;
+        Ok(event)
+    }
+
+    /// Holds an event to what came before it.
+    pub(crate) fn follow(&mut self, event: &Event) -> Result<(), Cause> {
+        let found = event.position();
+        // A segment that is read on its own may begin beyond what any tree holds.
+        if found != self.next || found.0 >= MAX_TREE_SIZE.as_u64() {
+            return Err(Cause::EventPosition { found });
         }
         if event.previous_chain() != self.chain {
             return Err(Cause::EventChain);
         }
         self.chain = event.chain();
         self.next = self.next.next();
-        Ok(event)
+        Ok(())
     }
 
     fn commit(&mut self, body: &Bytes) -> Result<Commit, Cause> {
         let commit = decode_commit(body);
+        self.end_group(&commit)?;
+        Ok(commit)
+    }
+
+    /// Holds a commit to the events before it.
+    pub(crate) fn end_group(&mut self, commit: &Commit) -> Result<(), Cause> {
         if self.next == self.committed {
             return Err(Cause::CommitEmpty);
         }
@@ -267,7 +315,7 @@ impl Running {
             return Err(Cause::CommitChain);
         }
         self.committed = self.next;
-        Ok(commit)
+        Ok(())
     }
 
     fn end_segment(&self, offset: u64) -> Result<(), Cause> {
@@ -347,6 +395,27 @@ impl Frames {
         let _frame = self.ahead.split_to(header.frame_bytes());
         self.offset += header.frame_bytes() as u64;
         Ok(Some((header.kind, body)))
+    }
+
+    /// Goes on at another byte of the range.
+    pub(crate) fn seek(&mut self, offset: u64) {
+        match offset.checked_sub(self.offset) {
+            Some(bytes) if bytes <= self.ahead.len() as u64 => self.ahead.advance(bytes as usize),
+            _ => self.ahead = Bytes::new(),
+        }
+        self.offset = offset;
+    }
+
+    /// Where the frame ends that begins here, if its header is whole.
+    pub(crate) fn frame_end(&mut self) -> Option<u64> {
+        self.fill(FRAME_HEADER_BYTES).ok()?;
+        let header = FrameHeader::decode(self.ahead.first_chunk()?).ok()?;
+        Some(self.offset + header.frame_bytes() as u64)
+    }
+
+    /// Where the range ends.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
     }
 
     /// Reads until at least `bytes` are ahead.

@@ -37,8 +37,8 @@ const REBUILD_LIMIT: ReadLimit = ReadLimit { events: 4_096, bytes: 1024 * 1024 }
 /// Levels that a tree can have.
 const MAX_LEVELS: usize = 64;
 
-const HASH_BYTES: u64 = Hash::LEN as u64;
-const SYNCED_FILE: &str = "synced";
+pub(crate) const HASH_BYTES: u64 = Hash::LEN as u64;
+pub(crate) const SYNCED_FILE: &str = "synced";
 const SYNCED_BYTES: usize = 8 + 4;
 
 /// Why the tree's nodes cannot be used.
@@ -461,15 +461,13 @@ impl Dir {
     }
 
     fn level(&self, level: usize) -> PathBuf {
-        self.path.join(format!("{level:02}"))
+        level_file(&self.path, level)
     }
 
     /// How many leaves' nodes are known to be durable: 0 when that cannot be read.
     fn durable_size(&self) -> Result<TreeSize, FileError> {
         let bytes = read_file(self.fs(), &self.path.join(SYNCED_FILE))?.unwrap_or_default();
-        let whole =
-            bytes.len() == SYNCED_BYTES && u32_at(&bytes, 8) == crc32fast::hash(&bytes[..8]);
-        Ok(if whole { TreeSize::new(u64_at(&bytes, 0)) } else { TreeSize::ZERO })
+        Ok(synced_size(&bytes).unwrap_or(TreeSize::ZERO))
     }
 
     fn write_synced(&self, size: TreeSize) -> Result<(), FileError> {
@@ -483,8 +481,19 @@ impl Dir {
     }
 }
 
+/// The file of a level's nodes.
+pub(crate) fn level_file(dir: &Path, level: usize) -> PathBuf {
+    dir.join(format!("{level:02}"))
+}
+
+/// How many leaves' nodes are durable, as these bytes of the file `synced` say, if they are whole.
+pub(crate) fn synced_size(bytes: &[u8]) -> Option<TreeSize> {
+    let whole = bytes.len() == SYNCED_BYTES && u32_at(bytes, 8) == crc32fast::hash(&bytes[..8]);
+    whole.then(|| TreeSize::new(u64_at(bytes, 0)))
+}
+
 /// How many complete nodes each level has in a tree of `size` leaves, from the leaves up.
-fn node_counts(size: TreeSize) -> impl Iterator<Item = u64> {
+pub(crate) fn node_counts(size: TreeSize) -> impl Iterator<Item = u64> {
     (0..MAX_LEVELS).map(move |level| size.as_u64() >> level).take_while(|&count| count > 0)
 }
 

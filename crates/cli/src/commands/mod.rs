@@ -1,6 +1,7 @@
 //! The commands.
 
 pub(crate) mod backup;
+pub(crate) mod fsck;
 pub(crate) mod keygen;
 pub(crate) mod lineage;
 pub(crate) mod log;

@@ -450,7 +450,7 @@ fn a_refusal_names_file_byte_position_and_what_to_do() {
     let text = open(&dir).expect_err("damaged").to_string();
     let place = format!("segment 00000000000000000000.seg, byte {offset}, before position 1");
     assert!(text.contains(&place), "{text}");
-    assert!(text.contains("checksum") && text.contains("mirror"), "{text}");
+    assert!(text.contains("checksum") && text.contains("`tally fsck`"), "{text}");
 }
 
 #[test]

@@ -8,10 +8,12 @@ use std::fs;
 use std::path::Path;
 
 use tally_protocol::{ChainHash, Event, Origin, Position};
+use tally_store::fsck::{Finding, Flaw};
 use tally_store::{
     Commit, LogReader, MarkReport, OpenError, Options, Proof, ReadLimit, ScanError, Scanned,
-    SegmentLog, SegmentReader, claim, scan,
+    SegmentLog, SegmentReader, claim, fsck, scan,
 };
+use tally_tlog::SignedCheckpoint;
 use tempfile::TempDir;
 
 use crate::repair::Files;
@@ -80,23 +82,57 @@ pub fn segment(data: &[u8]) -> Outcome {
     })
 }
 
-/// Mark, segments and indexes: read, then opened to write.
+/// Mark, segments and indexes: read, checked, then opened to write.
 pub fn ledger(data: &[u8]) -> Outcome {
     in_directory(|directory| {
         let files = Files::decode(data);
         files.write(directory).expect("writes");
         let (outcome, seen) = read_only(directory);
         let before = Files::read(directory).expect("reads");
+        let checked = Checked::take(directory);
         match open_to_write(directory, &seen) {
-            Ok(size) => seen.opened.allows_log(size),
+            Ok(size) => {
+                seen.opened.allows_log(size);
+                if let Checked::Refused(harm) = checked {
+                    panic!("a check found harm that is none: {harm:?}");
+                }
+            }
             Err(error) => {
                 seen.opened.allows_refusal(&error);
+                assert!(!matches!(checked, Checked::Opens), "a check found no harm: {error}");
                 let after = Files::read(directory).expect("reads");
                 assert!(after.same_log(&before), "a refusal changes nothing: {error}");
             }
         }
         outcome
     })
+}
+
+/// What a check says of a start.
+enum Checked {
+    /// It succeeds.
+    Opens,
+    /// It is refused, because of these.
+    Refused(Vec<Finding>),
+    /// Nothing: there is no log.
+    Nothing,
+}
+
+impl Checked {
+    fn take(directory: &Path) -> Self {
+        let claim = |note: &[u8]| Ok(SignedCheckpoint::parse(note)?.unverified().clone());
+        let report = match fsck(directory, None, &claim, &mut |_| {}) {
+            Ok(report) => report,
+            Err(OpenError::NoLog { .. }) => return Self::Nothing,
+            Err(error) => panic!("{error}"),
+        };
+        let is_of_start = |finding: &Finding| {
+            let of_signature = matches!(finding.flaw, Flaw::Root { .. } | Flaw::Checkpoint { .. });
+            finding.severity.is_harm() && !of_signature
+        };
+        let harm: Vec<Finding> = report.findings.into_iter().filter(is_of_start).collect();
+        if harm.is_empty() { Self::Opens } else { Self::Refused(harm) }
+    }
 }
 
 /// What was found without writing.
