@@ -65,7 +65,11 @@ async fn run(cli: Cli, output: Output) -> Result<(), CliError> {
 fn start_logs(cli: &Cli) {
     let filter = tracing_subscriber::EnvFilter::try_new(&cli.log_level)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A log that finds no room may not end what it tells of: a complaint about it would panic.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     if cli.json {
         builder.json().init();
     } else {
