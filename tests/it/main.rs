@@ -9,6 +9,7 @@ mod fsck;
 mod operator;
 mod program;
 mod refusals;
+mod rot;
 mod service;
 mod streams;
 mod workflows;

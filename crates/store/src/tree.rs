@@ -5,9 +5,9 @@
 //! synced       = size u64 ‖ crc32      so many leaves' nodes are durable
 //! ```
 //!
-//! All of it can be rebuilt from the log, and opening does so for what is not known to be durable.
-//! Opening compares the root, which the right edge gives; it does not hash every node again:
-//! [`TreeReader::verify`] does. Does not make proofs.
+//! All of it can be rebuilt from the log, and opening does so for what is not known to be durable,
+//! and for all of it when the root is not the log's or a node is not the hash of its children.
+//! What becomes of a node later is for [`TreeReader::verify`]. Does not make proofs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -262,6 +262,10 @@ impl TreeFiles {
         let counts = node_counts(kept).collect();
         let mut tree = Self { dir: dir.clone(), levels, counts, synced: kept, poisoned: false };
         let mut frontier = Frontier::from_nodes(kept, &tree.reader())?;
+        match tree.reader().verify(kept, frontier.root()) {
+            Err(TreeError::Damaged(_)) => return Ok(None),
+            verified => verified?,
+        }
         tree.extend(&mut frontier, tip, log, progress)?;
         match frontier.root() {
             root if root == tip.root => {}

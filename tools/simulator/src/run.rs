@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tally_store::fs::FileSystem;
 use tally_store::{
     AppendError, Copied, CopyError, Epoch, FileError, LogReader, LogWriter, MarkReport, OpenError,
-    Options, Proof, Recovery, SegmentLog, SegmentReader, SegmentWriter, TreeError, TreeFiles,
+    Options, Proof, Recovery, SegmentLog, SegmentReader, SegmentWriter, TreeFiles,
 };
 use tally_tlog::TreeSize;
 
@@ -121,8 +121,6 @@ struct World {
     plant: Option<Plant>,
     /// A bit that is flipped at present.
     rot: Option<Rot>,
-    /// A node of the tree may be damaged.
-    tree_rotted: bool,
     /// How many faults there were when the mark was last known to be current; power holds since.
     mark_is_current: Option<u64>,
     groups: u64,
@@ -166,7 +164,6 @@ impl World {
             rots,
             plant,
             rot: None,
-            tree_rotted: false,
             mark_is_current: None,
             groups: 0,
             refused: 0,
@@ -307,9 +304,7 @@ impl World {
         self.fs.quietly(|| self.model.judge_opened(reader))?;
         self.copies.judge_source(&self.model)?;
         self.mark_is_current = Some(self.faults());
-        if let Some(rot) = self.rot.take() {
-            self.tree_rotted |= rot.path.starts_with(tree_dir());
-        }
+        self.rot = None;
         Ok(())
     }
 
@@ -381,7 +376,7 @@ impl World {
         }
     }
 
-    /// Opens the tree, holds it to the log, and rebuilds it when a bit of it rotted.
+    /// Opens the tree and holds it to the log, whatever bit of it rotted.
     fn open_tree(&mut self, reader: &SegmentReader) -> Result<Option<TreeFiles>, Violation> {
         let faults = self.faults();
         let (fs, dir, tip) = (Arc::new(self.fs.clone()), tree_dir(), self.model.tip());
@@ -397,23 +392,10 @@ impl World {
             Err(error) => return violated(format!("the tree is not opened: {error}")),
         };
         let nodes = tree.reader();
-        match self.fs.quietly(|| nodes.verify(tip.size, tip.root)) {
-            Ok(()) => {}
-            Err(TreeError::Damaged(_)) if self.tree_rotted => {
-                self.fs.quietly(|| self.wipe_tree());
-                return self.open_tree(reader);
-            }
-            Err(error) => return violated(format!("the tree of an opened log: {error}")),
-        }
-        self.tree_rotted = false;
+        let verified = self.fs.quietly(|| nodes.verify(tip.size, tip.root));
+        require(verified.is_ok(), || format!("the tree of an opened log: {verified:?}"))?;
         self.fs.quietly(|| self.model.judge_proofs(&nodes, &mut self.random))?;
         Ok(Some(tree))
-    }
-
-    fn wipe_tree(&self) {
-        for path in self.fs.read_dir(&tree_dir()).expect("quiet") {
-            self.fs.remove(&path).expect("quiet");
-        }
     }
 
     fn write(&mut self, mut opened: Opened) -> Result<End, Violation> {
