@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tally_protocol::Position;
-use tally_tlog::{Frontier, Hash, LeafIndex, NodeId, TreeSize};
+use tally_tlog::{Hash, LeafIndex, NodeId, TreeSize};
 
 use crate::error::FileError;
 use crate::files::{exists, read_file};
@@ -32,9 +32,6 @@ pub(crate) struct Nodes {
     size_damaged: bool,
     /// The nodes of so many leaves are durable.
     durable: TreeSize,
-    /// Nodes that opening the tree reads.
-    edge: Vec<NodeId>,
-    edge_is_wrong: bool,
     levels: Vec<Level>,
 }
 
@@ -45,14 +42,7 @@ impl Nodes {
         let durable = size.flatten().unwrap_or(TreeSize::ZERO);
         let open = |level| Level::open(fs, &level_file(dir, level));
         let levels = (0..node_counts(durable).count()).map(open).collect::<Result<_, _>>()?;
-        Ok(Self {
-            is_there: exists(fs, dir)?,
-            size_damaged: size == Some(None),
-            durable,
-            edge: Frontier::node_ids(durable),
-            edge_is_wrong: false,
-            levels,
-        })
+        Ok(Self { is_there: exists(fs, dir)?, size_damaged: size == Some(None), durable, levels })
     }
 
     /// Compares a stored node, if it is durable, with what it must be.
@@ -68,7 +58,6 @@ impl Nodes {
             let first = level.span.as_ref().map_or(id.index, |span| span.start.min(id.index));
             let end = level.span.as_ref().map_or(0, |span| span.end).max(id.index + 1);
             level.span = Some(first..end);
-            self.edge_is_wrong |= self.edge.contains(&id);
         }
     }
 
@@ -95,23 +84,17 @@ impl Nodes {
             found.push(self.finding(SYNCED_FILE, 0..0, Flaw::TreeAhead(self.durable)));
         }
         let counts: Vec<u64> = node_counts(self.durable.min(size)).collect();
-        let mut is_short = false;
         for ((number, level), &count) in self.levels.iter().enumerate().zip(&counts) {
             if level.stored < count {
-                is_short = true;
                 let bytes = level.stored * HASH_BYTES..count.saturating_mul(HASH_BYTES);
                 found.push(self.level_finding(number, bytes, Flaw::NodesMissing));
             }
         }
-        let severity = match is_short || self.edge_is_wrong {
-            true => Severity::Rebuildable,
-            false => Severity::ByHand,
-        };
         for (number, level) in self.levels.iter().enumerate() {
             if let Some(Range { start, end }) = level.span {
                 let bytes = start * HASH_BYTES..end * HASH_BYTES;
                 let flaw = Flaw::NodesWrong { wrong: level.wrong };
-                found.push(Finding { severity, ..self.level_finding(number, bytes, flaw) });
+                found.push(self.level_finding(number, bytes, flaw));
             }
         }
         found
