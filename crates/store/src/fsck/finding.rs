@@ -131,8 +131,8 @@ pub enum Flaw {
     /// How many nodes are durable cannot be read.
     #[error("it cannot be read how many nodes are durable")]
     TreeSizeDamaged,
-    /// Nodes of a longer log.
-    #[error("the tree has nodes of {0} events, more than the log has")]
+    /// Nodes of events that the log does not have, though nodes are stored behind the commit.
+    #[error("the tree has nodes of {0} events, and the log ends before them")]
     TreeAhead(TreeSize),
     /// A level that is too short.
     #[error("nodes are missing")]
@@ -187,6 +187,7 @@ impl Flaw {
             | Self::Overlap { .. }
             | Self::Root { .. }
             | Self::EndsEarly(_)
+            | Self::TreeAhead(_)
             | Self::MarkMissing
             | Self::MarkDamaged
             | Self::LogMissing
@@ -202,7 +203,6 @@ impl Flaw {
             Self::IndexMissing | Self::IndexWrong => "remove the index: the next start makes it",
             Self::TreeMissing
             | Self::TreeSizeDamaged
-            | Self::TreeAhead(_)
             | Self::NodesMissing
             | Self::NodesWrong { .. } => {
                 "stop the ledger and remove the directory `tree`: the next start makes it again"

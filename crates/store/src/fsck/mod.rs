@@ -107,15 +107,15 @@ pub(crate) fn check(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Report, Vec<SegmentState>), OpenError> {
     let writer = writer_of(layout)?;
-    // IMPORTANT: the mark before the log: a writer at work moves the log first.
+    // IMPORTANT: mark and tree before the log: a writer at work moves the log first.
     let read = MarkRead::take(layout)?;
+    let nodes = Nodes::open(layout.fs(), &layout.root().join(TREE_DIR))?;
     let mut findings = Findings::default();
     let names = list(layout, &mut findings)?;
     if names.is_empty() && read.blank {
         return Err(OpenError::NoLog { path: layout.root().to_owned() });
     }
     let bytes = total_bytes(layout, &names)?;
-    let nodes = Nodes::open(layout.fs(), &layout.root().join(TREE_DIR))?;
     let mut log = LogCheck::new(layout, &read, &mut findings, nodes, origin.cloned());
     log.has_writer = writer.is_some();
     log.run(&names, bytes, progress)?;

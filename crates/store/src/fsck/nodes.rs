@@ -81,7 +81,10 @@ impl Nodes {
             found.push(self.finding(SYNCED_FILE, 0..0, Flaw::TreeSizeDamaged));
         }
         if self.durable > size {
-            found.push(self.finding(SYNCED_FILE, 0..0, Flaw::TreeAhead(self.durable)));
+            // Nodes are stored behind the commit: the log was longer.
+            let positions = Position::at_tip(size)..Position::at_tip(self.durable);
+            let ahead = self.finding(SYNCED_FILE, 0..0, Flaw::TreeAhead(self.durable));
+            found.push(Finding { positions, severity: Severity::Ledger, ..ahead });
         }
         let counts: Vec<u64> = node_counts(self.durable.min(size)).collect();
         for ((number, level), &count) in self.levels.iter().enumerate().zip(&counts) {

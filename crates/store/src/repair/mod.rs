@@ -94,7 +94,7 @@ pub enum RepairError {
     /// The source ends before the damage does.
     #[error(
         "the copy has {has} events, {needs} are needed to close the gap; name a copy that reaches \
-         further"
+         further, or accept the loss and take the ledger from a backup by `tally restore`"
     )]
     TooShort {
         /// How many it has.
@@ -206,7 +206,8 @@ pub fn repair(
         return Err(RepairError::NewerFormat { segment: *name });
     }
     let strangers = strangers(&report, &states);
-    let known = gather(&states, origin, verifier, read.mark());
+    let mut known = gather(&states, origin, verifier, read.mark());
+    known.least = known.least.max(source.acknowledged()).max(stored_leaves(&report));
     let parts = lay_out(states, source.size());
     let woven = weave(&layout, &known, &parts, source, report.bytes, progress)?;
     let away = without_place(strangers, &parts, &woven);
@@ -223,6 +224,16 @@ fn strangers(report: &Report, states: &[SegmentState]) -> Vec<PathBuf> {
         .map(|finding| finding.file.clone())
         .chain(foreign.map(|state| file_of(state.name)))
         .collect()
+}
+
+/// How many events the tree has nodes of, if the log has fewer.
+fn stored_leaves(report: &Report) -> TreeSize {
+    let ahead = |flaw: &Flaw| match flaw {
+        Flaw::TreeAhead(size) => Some(*size),
+        _ => None,
+    };
+    let sizes = report.findings.iter().filter_map(|finding| ahead(&finding.flaw));
+    sizes.max().unwrap_or(TreeSize::ZERO)
 }
 
 /// What is known about the log beside its whole segments.

@@ -3,6 +3,7 @@
 //! What a source gives is believed no further than it is proved: the chain must join it to what
 //! stands in the damaged log, and the tree's root be the one that was signed.
 
+use std::iter::Peekable;
 use std::path::Path;
 
 use tally_protocol::{Event, Position};
@@ -12,6 +13,7 @@ use thiserror::Error;
 use crate::error::{FileError, OpenError};
 use crate::files::{Layout, SegmentName};
 use crate::log::Commit;
+use crate::mark::MarkRead;
 use crate::salvage::{Content, Salvage};
 
 /// What a source gives.
@@ -34,6 +36,11 @@ pub trait Source {
 
     /// The size of the last head that it has.
     fn size(&self) -> TreeSize;
+
+    /// At least so many events were acknowledged, as far as it knows: it may have lost its own end.
+    fn acknowledged(&self) -> TreeSize {
+        self.size()
+    }
 
     /// From this position on: the events in order, and the heads that are known.
     ///
@@ -70,6 +77,7 @@ pub struct DirectorySource {
     names: Vec<SegmentName>,
     origin: Origin,
     size: TreeSize,
+    marked: TreeSize,
 }
 
 impl DirectorySource {
@@ -96,7 +104,8 @@ impl DirectorySource {
             }
         }
         let Some(origin) = origin else { return Err(OpenError::NoLog { path: dir.to_owned() }) };
-        Ok(Self { layout, names, origin, size })
+        let marked = MarkRead::take(&layout)?.mark().map_or(TreeSize::ZERO, |mark| mark.size);
+        Ok(Self { layout, names, origin, size, marked })
     }
 }
 
@@ -107,6 +116,10 @@ impl Source for DirectorySource {
 
     fn size(&self) -> TreeSize {
         self.size
+    }
+
+    fn acknowledged(&self) -> TreeSize {
+        self.size.max(self.marked)
     }
 
     fn read(
@@ -167,5 +180,52 @@ impl Iterator for Items<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.step().map_err(SourceError::from).transpose()
+    }
+}
+
+/// What a source gives, looked at one step ahead.
+pub(crate) struct Stream<'a>(Peekable<Box<dyn Iterator<Item = Result<Given, SourceError>> + 'a>>);
+
+impl<'a> Stream<'a> {
+    pub(crate) fn new(items: Box<dyn Iterator<Item = Result<Given, SourceError>> + 'a>) -> Self {
+        Self(items.peekable())
+    }
+
+    /// The head that comes next, if it is wanted.
+    pub(crate) fn head(&mut self, is_wanted: impl Fn(&Commit) -> bool) -> Option<Commit> {
+        let found =
+            self.0.next_if(|item| matches!(item, Ok(Given::Commit(head)) if is_wanted(head)));
+        match found {
+            Some(Ok(Given::Commit(head))) => Some(head),
+            _ => None,
+        }
+    }
+
+    /// The event at this position, if it has it; what comes before is dropped.
+    pub(crate) fn event(&mut self, at: Position) -> Result<Option<Event>, SourceError> {
+        let is_past = |item: &Result<Given, SourceError>| match item {
+            Ok(Given::Event(event)) => event.position() < at,
+            Ok(Given::Commit(head)) => Position::at_tip(head.size) <= at,
+            Err(_) => false,
+        };
+        while self.0.next_if(is_past).is_some() {}
+        let is_it = |item: &Result<Given, SourceError>| match item {
+            Ok(Given::Event(event)) => event.position() == at,
+            Ok(Given::Commit(_)) => false,
+            Err(_) => true,
+        };
+        match self.0.next_if(is_it).transpose()? {
+            Some(Given::Event(event)) => Ok(Some(event)),
+            Some(Given::Commit(_)) | None => Ok(None),
+        }
+    }
+
+    /// Where it has something again.
+    pub(crate) fn resumes(&mut self) -> Option<Position> {
+        match self.0.peek()? {
+            Ok(Given::Event(event)) => Some(event.position()),
+            Ok(Given::Commit(head)) => Some(Position::at_tip(head.size)),
+            Err(_) => None,
+        }
     }
 }

@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::iter::Peekable;
 use std::path::PathBuf;
 
 use tally_protocol::{ChainHash, Event, Position};
@@ -21,7 +20,7 @@ use crate::fsck::{CheckpointFlaw, CheckpointVerifier, believe};
 use crate::log::{Commit, Epoch, SEGMENT_BYTES};
 use crate::mark::Mark;
 use crate::repair::plan::{Hole, Part};
-use crate::repair::source::{Given, Items, Source, SourceError};
+use crate::repair::source::{Items, Source, SourceError, Stream};
 use crate::repair::{BESIDE_SUFFIX, RepairError};
 use crate::salvage::{Content, Salvage};
 use crate::scan::Running;
@@ -218,14 +217,10 @@ impl<'a> Weaver<'a> {
                     self.given += 1;
                     event
                 }
-                None => match own.event(next)? {
+                None => match own.event(next).map_err(of_the_log)? {
                     Some(event) => event,
-                    None if next < Position::at_tip(reach) => {
-                        return Err(SourceError::Missing { position: next }.into());
-                    }
                     None => {
-                        let needs = TreeSize::new(own.resumes().unwrap_or(end).min(end).0);
-                        return Err(RepairError::TooShort { has: reach, needs });
+                        return Err(lacking(next, reach, own.resumes().unwrap_or(end).min(end)));
                     }
                 },
             };
@@ -341,59 +336,32 @@ impl<'a> Weaver<'a> {
     }
 }
 
-/// What a source gives, looked at one step ahead.
-struct Stream<'a>(Peekable<Box<dyn Iterator<Item = Result<Given, SourceError>> + 'a>>);
-
-impl<'a> Stream<'a> {
-    fn new(items: Box<dyn Iterator<Item = Result<Given, SourceError>> + 'a>) -> Self {
-        Self(items.peekable())
+/// An error of the damaged log, not of the source.
+fn of_the_log(error: SourceError) -> RepairError {
+    match error {
+        SourceError::File(error) => error.into(),
+        SourceError::Open(error) => error.into(),
+        SourceError::Missing { .. } => error.into(),
     }
+}
 
-    /// The head that comes next, if it is wanted.
-    fn head(&mut self, is_wanted: impl Fn(&Commit) -> bool) -> Option<Commit> {
-        let found =
-            self.0.next_if(|item| matches!(item, Ok(Given::Commit(head)) if is_wanted(head)));
-        match found {
-            Some(Ok(Given::Commit(head))) => Some(head),
-            _ => None,
-        }
-    }
-
-    /// The event at this position, if it has it; what comes before is dropped.
-    fn event(&mut self, at: Position) -> Result<Option<Event>, SourceError> {
-        let is_past = |item: &Result<Given, SourceError>| match item {
-            Ok(Given::Event(event)) => event.position() < at,
-            Ok(Given::Commit(head)) => Position::at_tip(head.size) <= at,
-            Err(_) => false,
-        };
-        while self.0.next_if(is_past).is_some() {}
-        let is_it = |item: &Result<Given, SourceError>| match item {
-            Ok(Given::Event(event)) => event.position() == at,
-            Ok(Given::Commit(_)) => false,
-            Err(_) => true,
-        };
-        match self.0.next_if(is_it).transpose()? {
-            Some(Given::Event(event)) => Ok(Some(event)),
-            Some(Given::Commit(_)) | None => Ok(None),
-        }
-    }
-
-    /// Where it has something again.
-    fn resumes(&mut self) -> Option<Position> {
-        match self.0.peek()? {
-            Ok(Given::Event(event)) => Some(event.position()),
-            Ok(Given::Commit(head)) => Some(Position::at_tip(head.size)),
-            Err(_) => None,
-        }
+/// Neither the source, which goes up to `reach`, nor the damaged log has an event.
+fn lacking(position: Position, reach: TreeSize, needs: Position) -> RepairError {
+    match position < Position::at_tip(reach) {
+        true => SourceError::Missing { position }.into(),
+        false => RepairError::TooShort { has: reach, needs: TreeSize::new(needs.0) },
     }
 }
 
 /// Where segments of a hole begin, and under which epoch.
 struct Names {
     firsts: BTreeSet<Position>,
+    /// Those of the damaged segments whose headers are whole.
     epochs: BTreeMap<Position, Epoch>,
-    /// That of the segment behind the hole, which none in it exceeds, or of the mark.
+    /// The latest that a segment can have had: that of the next one, or what the mark says.
     latest: Epoch,
+    /// The next one's, which none exceeds.
+    limit: Option<Epoch>,
 }
 
 impl Names {
@@ -401,15 +369,16 @@ impl Names {
         let firsts = hole.segments.iter().map(|state| state.name.first()).collect();
         let starts = hole.segments.iter().filter_map(|state| state.start.as_ref());
         let epochs = starts.map(|start| (start.first, start.epoch)).collect();
-        let of_mark = || mark.map_or(Epoch::default(), |mark| mark.epoch);
-        let latest = hole.end.as_ref().map_or_else(of_mark, |end| end.epoch);
-        Self { firsts, epochs, latest }
+        let limit = hole.end.as_ref().map(|end| end.epoch);
+        let latest = limit.or(mark.map(|mark| mark.epoch)).unwrap_or_default();
+        Self { firsts, epochs, latest, limit }
     }
 
     /// The epoch that the damaged segment had; if nothing says it, the latest that it can have had:
     /// a fence must not become lower.
     fn epoch(&self, first: Position, before: Epoch) -> Epoch {
-        self.epochs.get(&first).copied().unwrap_or(self.latest).min(self.latest).max(before)
+        let epoch = self.epochs.get(&first).copied().unwrap_or(self.latest);
+        self.limit.map_or(epoch, |limit| epoch.min(limit)).max(before)
     }
 }
 

@@ -152,6 +152,8 @@ fn a_cut_end_is_a_tail_or_damage_as_opening_says() {
     let groups: Vec<_> = SIZES.iter().map(|&count| group(&mut maker, count)).collect();
     append(&dir, &groups[5..]);
     let current = fs::read(dir.join("mark")).expect("read");
+    // It would know that the log was longer.
+    fs::remove_dir_all(dir.join("tree")).expect("remove");
     let saved = Saved::take(&dir);
     let last = segments(&dir).pop().expect("a segment");
     let (mut tails, mut damages) = (0, 0);
@@ -164,7 +166,6 @@ fn a_cut_end_is_a_tail_or_damage_as_opening_says() {
                 None => fs::remove_file(dir.join("mark")).expect("remove"),
             }
             let report = check(&dir);
-            // The tree goes as far as it did: that is no concern here.
             let harm = !of(&report, Severity::Ledger).is_empty();
             assert_eq!(open(&dir).is_err(), harm, "length {length}: {report:?}");
             damages += usize::from(harm);
@@ -279,6 +280,21 @@ fn missing_segments_are_named_with_their_events() {
     fs::remove_dir_all(dir.join("log")).expect("remove");
     let report = check(&dir);
     assert_eq!(of(&report, Severity::Ledger)[0].positions, Position(0)..end);
+}
+
+/// Neither a segment nor the mark says that there was more; the tree, which follows the log, does.
+#[test]
+fn a_lost_end_is_known_from_the_tree() {
+    let temp = directory();
+    let dir = temp.path().join("data");
+    let whole = fill(&dir, &SIZES);
+    let last = segments(&dir).pop().expect("a segment");
+    fs::remove_file(&last).expect("remove");
+    fs::remove_file(dir.join("mark")).expect("remove");
+    let report = check(&dir);
+    let [finding] = &of(&report, Severity::Ledger)[..] else { panic!("{report:?}") };
+    assert_eq!(finding.flaw, Flaw::TreeAhead(whole.tip.size));
+    assert_eq!(finding.positions, first(&last)..Position::at_tip(whole.tip.size));
 }
 
 /// A segment that lost its end, and the next one that is not there: both are one gap.
