@@ -209,18 +209,18 @@ impl Market {
 
     fn intend(&self, flow: u64) -> Message {
         Message::Intent(Intent::Open(IntentTerms {
-            outcome: text(&format!("the pages of shipment {flow} as text, in reading order")),
             category: Some(name("document.ocr")),
             inputs: vec![self.data("input", flow)],
-            output_schema: None,
             constraints: vec![constraint("region", &["eu-central", "eu-north"])],
-            policies: Vec::new(),
             priority: (flow % 5) as u32,
             deadline_us: Some(DEADLINE),
             utility_weights: vec![measure("price", 3, "1"), measure("duration", 1, "1")],
             privacy: Some(Privacy::Parties),
             selection: Some(Selection::ContractNet),
             labels: vec![label("project", "harbour"), label("shipment", &flow.to_string())],
+            ..IntentTerms::new(text(&format!(
+                "the pages of shipment {flow} as text, in reading order"
+            )))
         }))
     }
 
@@ -232,37 +232,33 @@ impl Market {
             text: text("worker 3 of 8 has taken it on; two shipments are ahead of it"),
         };
         Message::TaskProgress(TaskProgress {
-            task,
-            state,
             percent,
-            inputs: Vec::new(),
             outputs: if begun { vec![self.data("layout", self.flow())] } else { Vec::new() },
             estimated_done_us: Some(DEADLINE),
             notices: vec![notice],
-            depends_on: Vec::new(),
+            ..TaskProgress::new(task, state)
         })
     }
 
     fn done(&self, task: EnvelopeId, flow: u64) -> Message {
         Message::TaskDone(TaskDone {
-            task,
-            outcome: Outcome::Succeeded,
             started_at_us: Some(START),
             ended_at_us: Some(START.plus_us(10 * self.issued)),
             inputs: vec![self.data("input", flow)],
             outputs: vec![self.data("output", flow)],
-            policy_results: Vec::new(),
-            reason: Text::default(),
             usage: vec![measure("cpu.time", 830_000 + flow as i64 % 10_000, "us")],
+            ..TaskDone::new(task, Outcome::Succeeded)
         })
     }
 
     fn data(&self, what: &str, flow: u64) -> DataRef {
         DataRef {
-            uri: Uri::new(format!("s3://harbour/{what}/{flow}")).expect("a short URI"),
-            digest: digest(self.seed, what, flow),
             size: 40_000 + flow % 9_000,
             media_type: Some(name("application/json")),
+            ..DataRef::new(
+                Uri::new(format!("s3://harbour/{what}/{flow}")).expect("a short URI"),
+                digest(self.seed, what, flow),
+            )
         }
     }
 }
@@ -286,55 +282,37 @@ impl Iterator for Market {
 
 fn advertise(owner: usize) -> Message {
     Message::AdvertiseCapability(AdvertiseCapability::Publish(CapabilityTerms {
-        name: name(&format!("ocr-{owner}")),
-        category: name("document.ocr"),
         description: text(
             "Reads scanned pages in 40 languages; keeps tables, columns, footnotes and page numbers.",
         ),
         tags: vec![name("ocr"), name("tables")],
-        input_schema: None,
-        output_schema: None,
         constraints: vec![constraint("region", &["eu-central"])],
         resources: vec![resource("cpu.cores", 8)],
-        policies: Vec::new(),
         performance: vec![measure("pages", 900, "min-1")],
         cost: Some(Price { amount: 12, currency: name("EUR") }),
-        side_effects: Vec::new(),
+        ..CapabilityTerms::new(name(&format!("ocr-{owner}")), name("document.ocr"))
     }))
 }
 
 fn offer(intent: EnvelopeId, capability: EnvelopeId, varied: u64) -> Offer {
     Offer {
-        intent,
-        capability,
-        replaces: None,
         conditions: vec![constraint("region", &["eu-central"])],
         resources: vec![resource("cpu.cores", 1 + varied % 8)],
         estimated_duration_us: 60_000_000 + varied % 1_000_000,
-        policies: Vec::new(),
         price: Some(Price { amount: 100 + varied % 50, currency: name("EUR") }),
         valid_until_us: Some(DEADLINE),
+        ..Offer::new(intent, capability)
     }
 }
 
 fn start(intent: EnvelopeId, offers: [EnvelopeId; 2]) -> Message {
     let candidate = |offer, total| Candidate {
-        offer,
         scores: vec![measure("price", total, "1")],
         total,
-        disqualified: None,
+        ..Candidate::new(offer)
     };
     Message::TaskStart(Box::new(TaskStart {
-        intent,
-        offer: offers[0],
-        attempt: 1,
         parameters: vec![label("language", "de")],
-        constraints: Vec::new(),
-        policies: Vec::new(),
-        monitoring: None,
-        output_schema: None,
-        depends_on: Vec::new(),
-        replaces: None,
         deadlines: Some(Deadlines {
             accept_by_us: None,
             start_by_us: None,
@@ -342,10 +320,11 @@ fn start(intent: EnvelopeId, offers: [EnvelopeId; 2]) -> Message {
             heartbeat_us: 0,
         }),
         evaluation: Some(Evaluation {
-            method: name("weighted-sum"),
             weights: vec![measure("price", 1, "1")],
             candidates: vec![candidate(offers[0], 90), candidate(offers[1], 70)],
+            ..Evaluation::new(name("weighted-sum"))
         }),
+        ..TaskStart::new(intent, offers[0], 1)
     }))
 }
 

@@ -25,36 +25,47 @@ pub const POLL_PAUSE: Duration = Duration::from_millis(1);
 /// Where the program is; built when it is not there or older than what it is made of.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let own = std::env::current_exe().expect("the running program's own path");
-        // A test is target/<profile>/deps/<test>, a tool is target/<profile>/<tool>.
-        let directory = own.parent().expect("a program is in a directory");
-        let profile = match directory.file_name() {
-            Some(name) if name == "deps" => directory.parent().expect("target/<profile>/deps"),
-            _ => directory,
-        };
-        let binary = profile.join("tally");
-        let built = binary.metadata().and_then(|metadata| metadata.modified()).ok();
-        if built.is_none_or(|built| built < newest_source()) {
-            build(profile);
-        }
-        assert!(binary.is_file(), "cargo built {}", binary.display());
-        binary
-    })
+    BINARY.get_or_init(|| built("tally", &["--package", "tally-cli"]))
 }
 
-fn build(profile: &Path) {
+/// Where an example of the client is; all are built like [`binary`].
+pub fn example(name: &str) -> PathBuf {
+    static EXAMPLES: OnceLock<PathBuf> = OnceLock::new();
+    let first = EXAMPLES
+        .get_or_init(|| built("examples/initiator", &["--package", "tally-client", "--examples"]));
+    first.with_file_name(name)
+}
+
+/// A program in the profile's directory; cargo makes it of these targets.
+fn built(program: &str, targets: &[&str]) -> PathBuf {
+    let own = std::env::current_exe().expect("the running program's own path");
+    // A test is target/<profile>/deps/<test>, a tool is target/<profile>/<tool>.
+    let directory = own.parent().expect("a program is in a directory");
+    let profile = match directory.file_name() {
+        Some(name) if name == "deps" => directory.parent().expect("target/<profile>/deps"),
+        _ => directory,
+    };
+    let binary = profile.join(program);
+    let built = binary.metadata().and_then(|metadata| metadata.modified()).ok();
+    if built.is_none_or(|built| built < newest_source()) {
+        build(profile, targets);
+    }
+    assert!(binary.is_file(), "cargo built {}", binary.display());
+    binary
+}
+
+fn build(profile: &Path, targets: &[&str]) {
     let name = profile.file_name().and_then(OsStr::to_str).expect("a profile's directory");
     let target = profile.parent().expect("the target directory");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--package", "tally-cli", "--target-dir"]).arg(target);
+    command.arg("build").args(targets).arg("--target-dir").arg(target);
     match name {
         "debug" => {}
         other => drop(command.args(["--profile", other])),
     }
     let status = command.current_dir(workspace()).status().expect("cargo runs");
-    assert!(status.success(), "the program does not build");
+    assert!(status.success(), "{targets:?} do not build");
 }
 
 /// The workspace's root.
@@ -66,7 +77,7 @@ fn newest_source() -> SystemTime {
     let crates = std::fs::read_dir(workspace().join("crates")).expect("the crates");
     let sources = crates.flat_map(|entry| {
         let root = entry.expect("an entry").path();
-        [root.join("src"), root.join("scenarios")]
+        [root.join("src"), root.join("scenarios"), root.join("examples")]
     });
     sources.map(|source| newest(&source)).max().expect("there are crates")
 }

@@ -63,7 +63,7 @@ impl Names {
     /// When it has another shape, or a name twice.
     pub fn of(answer: &Value) -> Self {
         let object = answer.as_object().expect("an object");
-        assert_eq!(object.keys().collect::<Vec<_>>(), ["data", "tasks"], "{answer}");
+        assert_eq!(object.keys().collect::<Vec<_>>(), ["tasks", "data"]);
         let list = |field: &str| -> BTreeSet<String> {
             let names = object[field].as_array().expect("a list");
             let set: BTreeSet<String> =

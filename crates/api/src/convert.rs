@@ -1,13 +1,16 @@
 //! Views and questions, to the wire and back.
 
-use tally_coordination::Criterion;
+use tally_coordination::compliance::NotCompliant;
 use tally_coordination::view::{
-    AgentView, CapabilityView, CatalogView, IntentView, LateView, NearMissView, OfferView,
-    Selector, TaskView,
+    AgentView, AuctionView, CapabilityView, CatalogView, ComplianceView, FindingsView, IntentView,
+    LateView, MatchView, NearMissView, OfferView, Scope, Selector, TaskView,
 };
-use tally_protocol::message::{CapabilityTerms, IntentTerms, Offer};
-use tally_protocol::parts::Label;
-use tally_protocol::{AgentId, AuthorSequence, EnvelopeId, Malformed, Position, Time, TraceId};
+use tally_coordination::{Criterion, Finding, FindingKind, Object};
+use tally_protocol::message::{CapabilityTerms, Evaluation, IntentTerms, Offer};
+use tally_protocol::parts::{Label, Measure, Price};
+use tally_protocol::{
+    AgentId, AuthorSequence, Digest, EnvelopeId, Malformed, Position, Time, TraceId,
+};
 use tally_provenance::{Class, Direction, Edge};
 
 use crate::v1;
@@ -45,6 +48,17 @@ fn labels(wire: Vec<tally_protocol::wire::Label>) -> Result<Vec<Label>, Malforme
 
 fn optional_bytes(id: Option<EnvelopeId>) -> Vec<u8> {
     id.map(|id| id.0.to_vec()).unwrap_or_default()
+}
+
+fn digest_bytes(digest: Option<Digest>) -> Vec<u8> {
+    digest.map(|digest| digest.0.to_vec()).unwrap_or_default()
+}
+
+fn optional_digest(bytes: &[u8], field: &'static str) -> Result<Option<Digest>, BadAnswer> {
+    match bytes {
+        [] => Ok(None),
+        bytes => bytes.try_into().map(|it| Some(Digest(it))).map_err(|_| BadAnswer::Shape(field)),
+    }
 }
 
 fn time(us: i64) -> Option<Time> {
@@ -122,18 +136,26 @@ impl TryFrom<v1::CapabilityView> for CapabilityView {
 
 impl From<CatalogView> for v1::SearchCatalogResponse {
     fn from(view: CatalogView) -> Self {
-        use v1::search_catalog_response::{Criterion, NearMiss};
+        use v1::search_catalog_response::{Criterion, Match, NearMiss};
+        let found = |found: MatchView| Match {
+            capability: Some(found.capability.into()),
+            scores: found.scores.iter().map(Measure::to_wire).collect(),
+        };
         let miss = |miss: NearMissView| NearMiss {
             capability: Some(miss.capability.into()),
             failed: miss
                 .failed
                 .into_iter()
-                .map(|failed| Criterion { field: failed.field, found: failed.found })
+                .map(|failed| Criterion {
+                    field: failed.field,
+                    found: failed.found,
+                    path: failed.path,
+                })
                 .collect(),
         };
         Self {
             as_of: view.as_of,
-            matches: view.matches.into_iter().map(Into::into).collect(),
+            matches: view.matches.into_iter().map(found).collect(),
             near_misses: view.near_misses.into_iter().map(miss).collect(),
         }
     }
@@ -149,15 +171,112 @@ impl TryFrom<v1::SearchCatalogResponse> for CatalogView {
             Ok::<_, BadAnswer>(NearMissView {
                 capability: capability.try_into()?,
                 failed: failed
-                    .map(|failed| Criterion { field: failed.field, found: failed.found })
+                    .map(|failed| Criterion {
+                        field: failed.field,
+                        path: failed.path,
+                        found: failed.found,
+                    })
                     .collect(),
+            })
+        };
+        let found = |found: v1::search_catalog_response::Match| {
+            let capability = found.capability.ok_or(BadAnswer::Shape("match.capability"))?;
+            let scores = found.scores.into_iter().map(Measure::from_wire);
+            Ok::<_, BadAnswer>(MatchView {
+                capability: capability.try_into()?,
+                scores: scores.collect::<Result<_, _>>()?,
             })
         };
         Ok(Self {
             as_of: wire.as_of,
-            matches: each(wire.matches)?,
+            matches: wire.matches.into_iter().map(found).collect::<Result<_, _>>()?,
             near_misses: wire.near_misses.into_iter().map(miss).collect::<Result<_, _>>()?,
         })
+    }
+}
+
+/// Who searches, and for what in particular, from the fields of the request.
+///
+/// # Errors
+/// [`BadAnswer`] when an id has the wrong length.
+pub fn search_scope(searcher: &[u8], capability: &[u8]) -> Result<Scope, BadAnswer> {
+    let searcher = (!searcher.is_empty()).then(|| agent(searcher, "searcher")).transpose()?;
+    Ok(Scope { searcher, capability: optional_id(capability, "capability")? })
+}
+
+// ------------------------------------------------------------------ compliance and findings
+
+impl From<&Object> for v1::ObjectRef {
+    fn from(object: &Object) -> Self {
+        let (kind, id) = object.parts();
+        Self { kind: kind.into(), id: id.to_vec() }
+    }
+}
+
+fn object(wire: Option<v1::ObjectRef>) -> Result<Object, BadAnswer> {
+    wire.and_then(|wire| Object::from_parts(&wire.kind, &wire.id)).ok_or(BadAnswer::Shape("object"))
+}
+
+impl From<ComplianceView> for v1::GetComplianceResponse {
+    fn from(view: ComplianceView) -> Self {
+        use v1::get_compliance_response::NotCompliant as Wire;
+        let found = |found: &NotCompliant| Wire {
+            object: Some((&found.object).into()),
+            why: found.why.clone(),
+            record: serde_json::to_string(&found.record).expect("a record is JSON"),
+        };
+        Self { as_of: view.as_of, not_compliant: view.not_compliant.iter().map(found).collect() }
+    }
+}
+
+impl TryFrom<v1::GetComplianceResponse> for ComplianceView {
+    type Error = BadAnswer;
+
+    fn try_from(wire: v1::GetComplianceResponse) -> Result<Self, BadAnswer> {
+        let found = |found: v1::get_compliance_response::NotCompliant| {
+            let record = serde_json::from_str(&found.record);
+            Ok::<_, BadAnswer>(NotCompliant {
+                object: object(found.object)?,
+                why: found.why,
+                record: record.map_err(|_| BadAnswer::Shape("record"))?,
+            })
+        };
+        let not_compliant = wire.not_compliant.into_iter().map(found).collect::<Result<_, _>>()?;
+        Ok(Self { as_of: wire.as_of, not_compliant })
+    }
+}
+
+impl From<FindingsView> for v1::ListFindingsResponse {
+    fn from(view: FindingsView) -> Self {
+        let finding = |finding: Finding| v1::list_findings_response::Finding {
+            kind: finding.kind.name().into(),
+            agent: finding.agent.as_bytes().to_vec(),
+            object: Some((&finding.object).into()),
+            event: finding.event.0.to_vec(),
+            position: finding.position.0,
+            found: finding.found,
+        };
+        Self { as_of: view.as_of, findings: view.findings.into_iter().map(finding).collect() }
+    }
+}
+
+impl TryFrom<v1::ListFindingsResponse> for FindingsView {
+    type Error = BadAnswer;
+
+    fn try_from(wire: v1::ListFindingsResponse) -> Result<Self, BadAnswer> {
+        let finding = |wire: v1::list_findings_response::Finding| {
+            let kind = FindingKind::ALL.into_iter().find(|kind| kind.name() == wire.kind);
+            Ok::<_, BadAnswer>(Finding {
+                kind: kind.ok_or(BadAnswer::Shape("finding.kind"))?,
+                agent: agent(&wire.agent, "finding.agent")?,
+                object: object(wire.object)?,
+                event: id(&wire.event, "finding.event")?,
+                position: Position(wire.position),
+                found: wire.found,
+            })
+        };
+        let findings = wire.findings.into_iter().map(finding).collect::<Result<_, _>>()?;
+        Ok(Self { as_of: wire.as_of, findings })
     }
 }
 
@@ -196,6 +315,8 @@ impl From<OfferView> for v1::OfferView {
             standing: view.standing,
             position: view.position.0,
             recorded_at_us: view.recorded_at_us.0,
+            revealed: view.revealed.map(|price| price.to_wire()),
+            policy_set: digest_bytes(view.policy_set),
         }
     }
 }
@@ -209,8 +330,34 @@ impl TryFrom<v1::OfferView> for OfferView {
             provider: agent(&wire.provider, "offer.provider")?,
             terms: Offer::from_wire(wire.terms.ok_or(BadAnswer::Shape("offer.terms"))?)?,
             standing: wire.standing,
+            revealed: wire.revealed.map(Price::from_wire).transpose()?,
+            policy_set: optional_digest(&wire.policy_set, "offer.policy_set")?,
             position: Position(wire.position),
             recorded_at_us: Time(wire.recorded_at_us),
+        })
+    }
+}
+
+impl From<AuctionView> for v1::AuctionView {
+    fn from(view: AuctionView) -> Self {
+        Self {
+            mechanism: view.mechanism,
+            phase: view.phase,
+            winner: optional_bytes(view.winner),
+            price: view.price.map(|price| price.to_wire()),
+        }
+    }
+}
+
+impl TryFrom<v1::AuctionView> for AuctionView {
+    type Error = BadAnswer;
+
+    fn try_from(wire: v1::AuctionView) -> Result<Self, BadAnswer> {
+        Ok(Self {
+            mechanism: wire.mechanism,
+            phase: wire.phase,
+            winner: optional_id(&wire.winner, "auction.winner")?,
+            price: wire.price.map(Price::from_wire).transpose()?,
         })
     }
 }
@@ -225,6 +372,7 @@ impl From<IntentView> for v1::IntentView {
             trace_id: view.trace_id.map(|trace| trace.0.to_vec()).unwrap_or_default(),
             standing: view.standing,
             offers: view.offers.into_iter().map(Into::into).collect(),
+            auction: view.auction.map(Into::into),
             tasks: view.tasks.into_iter().map(Into::into).collect(),
             position: view.position.0,
             recorded_at_us: view.recorded_at_us.0,
@@ -250,6 +398,7 @@ impl TryFrom<v1::IntentView> for IntentView {
             trace_id,
             standing: wire.standing,
             offers: each(wire.offers)?,
+            auction: wire.auction.map(TryInto::try_into).transpose()?,
             tasks: each(wire.tasks)?,
             position: Position(wire.position),
             recorded_at_us: Time(wire.recorded_at_us),
@@ -285,6 +434,10 @@ impl From<TaskView> for v1::TaskView {
             labels: view.labels.iter().map(Label::to_wire).collect(),
             overdue: view.overdue,
             late: view.late.into_iter().map(late).collect(),
+            evaluation: view.evaluation.map(|evaluation| evaluation.to_wire()),
+            price: view.price.map(|price| price.to_wire()),
+            policy_set: digest_bytes(view.policy_set),
+            policies: view.policies.iter().map(|id| id.0.to_vec()).collect(),
             position: view.position.0,
         }
     }
@@ -322,6 +475,10 @@ impl TryFrom<v1::TaskView> for TaskView {
             labels: labels(wire.labels)?,
             overdue: wire.overdue,
             late: wire.late.into_iter().map(late).collect::<Result<_, _>>()?,
+            evaluation: wire.evaluation.map(Evaluation::from_wire).transpose()?,
+            price: wire.price.map(Price::from_wire).transpose()?,
+            policy_set: optional_digest(&wire.policy_set, "task.policy_set")?,
+            policies: ids(&wire.policies, "task.policies")?,
             position: Position(wire.position),
         })
     }

@@ -6,7 +6,7 @@
 mod convert;
 mod receipt;
 
-pub use convert::{BadAnswer, lineage_request};
+pub use convert::{BadAnswer, lineage_request, search_scope};
 pub use receipt::{BadReceipt, LogReceipt};
 pub use tonic_types;
 

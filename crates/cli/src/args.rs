@@ -1,10 +1,12 @@
 //! What the program can be told.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tally_protocol::{AgentId, EnvelopeId};
+use tally_protocol::parts::{Name, Price};
+use tally_protocol::{AgentId, EnvelopeId, TraceId};
 
 /// Where a ledger listens, and is looked for, when nothing else is said.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:7420";
@@ -56,6 +58,26 @@ pub(crate) enum Command {
     Task(ObjectArgs),
     /// Show what data or a task came from, or what came of it.
     Lineage(LineageArgs),
+    /// Show how a workflow was coordinated, and where its time went.
+    Workflow(WorkflowArgs),
+    /// Say why an offer was chosen: candidates, scores, auction, policies.
+    Why(WhyArgs),
+    /// Show what the log holds against somebody: late outcomes, missed deadlines, broken promises.
+    Findings(FindingsArgs),
+    /// List open offers and running tasks that the policies in force do not allow.
+    Compliance(ComplianceArgs),
+    /// Make every decision of the log again: policies, evaluations, auctions.
+    Decisions(DecisionsArgs),
+    /// Bring a goal to its end without a person: publish, weigh offers, award, watch, try again.
+    Pursue(PursueArgs),
+    /// Offer a capability and do the work by a command, without a person.
+    Provide(ProvideArgs),
+    /// Seal a bid for an auction: the commitment for the offer, and the salt that opens it.
+    Seal(SealArgs),
+    /// Check schemas: is all data of one schema data of another, or is this document?
+    Schema(SchemaArgs),
+    /// Check the text of a policy before it is put in force.
+    Policy(PolicyArgs),
     /// Get the log receipt of an event as a file that anyone can check offline.
     Prove(ProveArgs),
     /// Check a whole ledger or a log receipt offline, trusting nobody.
@@ -154,18 +176,8 @@ pub(crate) struct SubmitArgs {
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
-    /// The author's private key, from `tally keygen`.
-    #[arg(long, value_name = "FILE", env = "TALLY_KEY")]
-    pub(crate) key: PathBuf,
-
-    /// Append to the ledger at this URL.
-    #[arg(long, value_name = "URL", env = "TALLY_URL",
-          default_value_t = format!("http://{DEFAULT_ADDRESS}"))]
-    pub(crate) url: String,
-
-    /// The key that signs the ledger's checkpoints, as `name+id+key`, or a file with it.
-    #[arg(long, value_name = "KEY")]
-    pub(crate) log_key: Option<String>,
+    #[command(flatten)]
+    pub(crate) writer: WriterArgs,
 }
 
 #[derive(Debug, Args)]
@@ -203,9 +215,237 @@ pub(crate) struct CatalogArgs {
     #[arg(long, value_name = "JSON")]
     pub(crate) criteria: Option<String>,
 
+    /// The schema of the data that there is; a capability must take all of it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input_schema: Option<PathBuf>,
+
+    /// The schema of the data that is wanted; a capability must give nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output_schema: Option<PathBuf>,
+
+    /// Most that it may cost, in the smallest unit, as in `500 EUR`.
+    #[arg(long, value_name = "PRICE", value_parser = price)]
+    pub(crate) max_cost: Option<Price>,
+
+    /// Ask this agent's policies too.
+    #[arg(long, value_name = "DID")]
+    pub(crate) searcher: Option<AgentId>,
+
+    /// Why is this version of a capability not found?
+    #[arg(long, value_name = "ID")]
+    pub(crate) why_not: Option<EnvelopeId>,
+
     /// Say also what does not fit, and why.
     #[arg(long)]
     pub(crate) misses: bool,
+
+    #[command(flatten)]
+    pub(crate) at: AtArgs,
+}
+
+/// The position that an answer is as of.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct AtArgs {
+    /// Answer as of this many events: the log is read and every rule run again up to there.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) at: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkflowArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    #[command(flatten)]
+    pub(crate) of: WorkflowOfArgs,
+
+    /// Draw it in the language of Graphviz: `tally workflow … --dot | dot -Tsvg > workflow.svg`.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) dot: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct WorkflowOfArgs {
+    /// An intent of it: 64 hexadecimal digits.
+    #[arg(value_name = "INTENT")]
+    pub(crate) intent: Option<EnvelopeId>,
+
+    /// Its trace id: 32 hexadecimal digits.
+    #[arg(long, value_name = "ID")]
+    pub(crate) trace: Option<TraceId>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// The intent, or a task of it: 64 hexadecimal digits.
+    #[arg(value_name = "INTENT|TASK")]
+    pub(crate) id: EnvelopeId,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FindingsArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Only about this agent.
+    #[arg(long, value_name = "DID")]
+    pub(crate) agent: Option<AgentId>,
+
+    #[command(flatten)]
+    pub(crate) at: AtArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ComplianceArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    #[command(flatten)]
+    pub(crate) at: AtArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DecisionsArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Only those of the event at this position.
+    #[arg(long, value_name = "POSITION")]
+    pub(crate) position: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PursueArgs {
+    /// What is wanted: the terms of an intent in JSON, as in `{"outcome": "…", "category": "…"}`;
+    /// `-` is standard input.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) writer: WriterArgs,
+
+    /// So many offers are enough to choose from.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) offers: usize,
+
+    /// Longest wait for that many, in seconds.
+    #[arg(long, value_name = "S", default_value_t = 10.0, value_parser = seconds)]
+    pub(crate) wait: f64,
+
+    /// How often a task is tried at most.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) attempts: u32,
+
+    /// Longest time that a task may take, in seconds.
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub(crate) done_within: Option<f64>,
+
+    /// Longest silence of an executor, in seconds.
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub(crate) heartbeat: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProvideArgs {
+    /// The capability in JSON, as in `{"name": "…", "category": "…"}`; intents of its category are
+    /// offered for.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// The command, run once a task: the intent and its inputs come as JSON on standard input; what
+    /// it prints is the output; an exit code other than 0 is a failure, with what it said on
+    /// standard error as the reason.
+    #[arg(value_name = "COMMAND", last = true, required = true)]
+    pub(crate) command: Vec<OsString>,
+
+    #[command(flatten)]
+    pub(crate) writer: WriterArgs,
+
+    /// What it costs, in the smallest unit, as in `500 EUR`; bid as it is in every auction.
+    #[arg(long, value_name = "PRICE", value_parser = price, default_value = "0 EUR")]
+    pub(crate) price: Price,
+
+    /// Media type of the output.
+    #[arg(long, value_name = "TYPE", default_value = "application/json")]
+    pub(crate) media_type: String,
+}
+
+/// Who writes, and where.
+#[derive(Debug, Args)]
+pub(crate) struct WriterArgs {
+    /// The author's private key, from `tally keygen`.
+    #[arg(long, value_name = "FILE", env = "TALLY_KEY")]
+    pub(crate) key: PathBuf,
+
+    /// Append to the ledger at this URL.
+    #[arg(long, value_name = "URL", env = "TALLY_URL",
+          default_value_t = format!("http://{DEFAULT_ADDRESS}"))]
+    pub(crate) url: String,
+
+    /// The key that signs the ledger's checkpoints, as `name+id+key`, or a file with it.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) log_key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SealArgs {
+    /// The intent of the auction.
+    #[arg(value_name = "INTENT")]
+    pub(crate) intent: EnvelopeId,
+
+    /// The bid, in the smallest unit, as in `500 EUR`.
+    #[arg(value_name = "PRICE", value_parser = price)]
+    pub(crate) price: Price,
+
+    /// The bidder: the agent that signs the offer.
+    #[arg(long, value_name = "DID")]
+    pub(crate) bidder: AgentId,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// The schema, in JSON Schema 2020-12.
+    #[arg(value_name = "SCHEMA")]
+    pub(crate) schema: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) against: SchemaAgainstArgs,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct SchemaAgainstArgs {
+    /// Is all its data data of this schema too?
+    #[arg(long, value_name = "SCHEMA")]
+    pub(crate) within: Option<PathBuf>,
+
+    /// Is this document data of it?
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyArgs {
+    /// The policy, in Cedar; `-` is standard input.
+    #[arg(value_name = "FILE", required_unless_present = "schema")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Print the Cedar schema that policies are held to: what they can ask about.
+    #[arg(long, conflicts_with = "file")]
+    pub(crate) schema: bool,
+}
+
+/// An amount and its currency.
+fn price(text: &str) -> Result<Price, String> {
+    let (amount, currency) =
+        text.trim().split_once(' ').ok_or("write AMOUNT CURRENCY, as in \"500 EUR\"")?;
+    let amount = amount.parse().map_err(|_| format!("{amount:?} is no whole number"))?;
+    let currency = Name::new(currency).map_err(|error| format!("{currency:?}: {error}"))?;
+    Ok(Price { amount, currency })
 }
 
 #[derive(Debug, Args)]
@@ -357,3 +597,15 @@ pub(crate) struct FsckArgs {
     #[arg(long, value_name = "KEY")]
     pub(crate) log_key: Option<String>,
 }
+
+/// A time span in seconds.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?;
+    match std::time::Duration::try_from_secs_f64(seconds) {
+        Ok(_) if seconds <= MAX_SECONDS => Ok(seconds),
+        _ => Err(format!("{text} is not between 0 and {MAX_SECONDS} seconds")),
+    }
+}
+
+/// Longest time span that can be asked for: ten years.
+const MAX_SECONDS: f64 = 3.2e8;

@@ -57,7 +57,7 @@ impl CliError {
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::Unreachable(_) | ClientError::StreamEnded => {
+            ClientError::Unreachable(_) | ClientError::StreamEnded | ClientError::Observed(_) => {
                 Self::Failed(error.to_string())
             }
             ClientError::Malformed(_)
@@ -66,6 +66,7 @@ impl From<ClientError> for CliError {
             | ClientError::Fork { .. }
             | ClientError::BadEvent { .. }
             | ClientError::BrokenChain { .. }
+            | ClientError::BrokenRule { .. }
             | ClientError::BadAnswer(_) => Self::Refused(Box::new(error)),
         }
     }

@@ -8,12 +8,14 @@
 
 mod args;
 mod commands;
+mod defaults;
 mod demo;
 mod error;
 mod keys;
 mod output;
 pub mod outside;
 mod source;
+mod text;
 
 use std::process::ExitCode;
 
@@ -53,6 +55,16 @@ async fn run(cli: Cli, output: Output) -> Result<(), CliError> {
         Command::Intent(args) => commands::objects::intent(args, output).await,
         Command::Task(args) => commands::objects::task(args, output).await,
         Command::Lineage(args) => commands::lineage::run(args, output).await,
+        Command::Workflow(args) => commands::workflow::run(args, output).await,
+        Command::Why(args) => commands::why::run(args, output).await,
+        Command::Findings(args) => commands::findings::run(args, output).await,
+        Command::Compliance(args) => commands::compliance::run(args, output).await,
+        Command::Decisions(args) => commands::decisions::run(args, output).await,
+        Command::Pursue(args) => commands::pursue::run(args, output).await,
+        Command::Provide(args) => commands::provide::run(args, output).await,
+        Command::Seal(args) => commands::seal::run(args, output),
+        Command::Schema(args) => commands::schema::run(args, output),
+        Command::Policy(args) => commands::policy::run(args, output),
         Command::Prove(args) => commands::prove::run(args, output).await,
         Command::Verify(args) => commands::verify::run(args, output),
         Command::Backup(args) => commands::backup::backup(args, output),

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use tally_client::{Client, Trust};
-use tally_coordination::State;
-use tally_node::history::fold_state;
-use tally_store::SegmentReader;
+use tally_client::{Author, Client, Trust, judge};
+use tally_coordination::{Change, State};
+use tally_node::history::{READ_LIMIT, fold_state};
+use tally_protocol::{Event, Position, TreeSize};
+use tally_store::{LogReader, SegmentReader};
 
-use crate::args::SourceArgs;
+use crate::args::{SourceArgs, WriterArgs};
 use crate::error::CliError;
-use crate::keys::log_key_argument;
+use crate::keys::{log_key_argument, read_agent_key};
 use crate::output::Output;
 
 /// A ledger to read.
@@ -39,6 +40,12 @@ pub(crate) async fn connect(url: &str, log_key: Option<&str>) -> Result<Client, 
     Ok(Client::connect(url, trust).await?)
 }
 
+/// Somebody who writes to a running ledger.
+pub(crate) async fn author(args: &WriterArgs) -> Result<Author, CliError> {
+    let key = read_agent_key(&args.key)?;
+    Ok(connect(&args.url, args.log_key.as_deref()).await?.author(key))
+}
+
 pub(crate) fn open_directory(data: &Path, output: Output) -> Result<SegmentReader, CliError> {
     let bar = output.progress("reading", 0);
     let (reader, report) = SegmentReader::open_read_only(data, &mut |progress| {
@@ -58,4 +65,58 @@ pub(crate) fn open_directory(data: &Path, output: Output) -> Result<SegmentReade
 /// The state that a directory's log comes to.
 pub(crate) fn state_of(reader: &SegmentReader) -> Result<State, CliError> {
     Ok(fold_state(reader)?)
+}
+
+impl Source {
+    /// The state after so many events, or all: signatures and every rule are checked on the way,
+    /// whoever the log comes from.
+    pub(crate) async fn state_at(&self, size: Option<u64>) -> Result<State, CliError> {
+        self.replay(size, |_, _| Ok(())).await
+    }
+
+    /// The same; `each` sees every event with the change that it made.
+    pub(crate) async fn replay(
+        &self,
+        size: Option<u64>,
+        mut each: impl FnMut(&Event, &Change) -> Result<(), CliError>,
+    ) -> Result<State, CliError> {
+        let head = match self {
+            Self::Server(client) => client.head().await?.size,
+            Self::Directory(reader) => reader.tip().size,
+        };
+        let size = size.map_or(head, TreeSize::new);
+        if size > head {
+            return Err(CliError::Absent(format!("the log has {head} events, not {size}")));
+        }
+        let end = Position::at_tip(size);
+        let mut take = |state: &mut State, event: &Event| {
+            let change = judge(state, event)?;
+            each(event, &change)?;
+            state.fold(change);
+            Ok::<_, CliError>(())
+        };
+        match self {
+            Self::Server(client) => {
+                let mut state = State::new(client.origin().clone());
+                if size > TreeSize::ZERO {
+                    let mut events = client.read(Position(0), Some(end)).await?;
+                    while let Some(event) = events.next().await? {
+                        take(&mut state, &event)?;
+                    }
+                }
+                Ok(state)
+            }
+            Self::Directory(reader) => {
+                let mut state = State::new(reader.origin().clone());
+                while state.next_position() < end {
+                    for event in reader.read(state.next_position(), READ_LIMIT)? {
+                        if event.position() < end {
+                            take(&mut state, &event)?;
+                        }
+                    }
+                }
+                Ok(state)
+            }
+        }
+    }
 }

@@ -4,21 +4,25 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tally_api::v1::get_lineage_request::Start as WireStart;
+use tally_api::v1::get_workflow_request::Workflow as WireWorkflow;
 use tally_api::v1::ledger_client::LedgerClient;
 use tally_api::v1::proofs_client::ProofsClient;
 use tally_api::v1::query_client::QueryClient;
 use tally_api::v1::{
-    AppendRequest, AtLeast, GetAgentRequest, GetHeadRequest, GetLineageResponse,
-    GetLogReceiptRequest, ListIntentsRequest, ListTasksRequest, ReadEventsRequest,
-    SearchCatalogRequest, SubscribeRequest, get_log_receipt_request,
+    AppendRequest, AtLeast, GetAgentRequest, GetComplianceRequest, GetHeadRequest,
+    GetLineageResponse, GetLogReceiptRequest, GetWorkflowRequest, ListFindingsRequest,
+    ListIntentsRequest, ListTasksRequest, ReadEventsRequest, SearchCatalogRequest,
+    SubscribeRequest, get_log_receipt_request,
 };
 use tally_api::{BadAnswer, BadReceipt, LogReceipt, MAX_MESSAGE_BYTES, lineage_request};
-use tally_coordination::view::{AgentView, CatalogView, IntentView, Selector, TaskView};
+use tally_coordination::view::{
+    AgentView, CatalogView, ComplianceView, FindingsView, IntentView, Scope, Selector, TaskView,
+};
 use tally_protocol::message::Discover;
 use tally_protocol::{
-    AgentId, AgentKey, ChainHash, EnvelopeId, Origin, Position, SignedEnvelope, TreeSize,
+    AgentId, AgentKey, ChainHash, EnvelopeId, Origin, Position, SignedEnvelope, TraceId, TreeSize,
 };
-use tally_provenance::Direction;
+use tally_provenance::{Direction, Workflow};
 use tally_tlog::{Hash, SignedCheckpoint, VerifiedCheckpoint, VerifierKey};
 use tonic::transport::{Channel, Endpoint};
 
@@ -65,6 +69,15 @@ pub enum LineageStart {
     TaskLabel(String),
     /// One task.
     Task(EnvelopeId),
+}
+
+/// Which workflow is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkflowOf {
+    /// All intents of a trace.
+    Trace(TraceId),
+    /// The trace of this intent, or without one the intent alone.
+    Intent(EnvelopeId),
 }
 
 /// A connection to a ledger. Cloning shares it.
@@ -270,9 +283,26 @@ impl Client {
     /// # Errors
     /// [`Error::Rejected`] when the position lies beyond the head.
     pub async fn subscribe(&self, from: Position) -> Result<Subscription, Error> {
+        self.follow(from, self.chain_before(from)).await
+    }
+
+    /// Follows the log from a position on, behind events of which the last has this chain hash.
+    pub(crate) async fn continue_from(
+        &self,
+        from: Position,
+        chain: ChainHash,
+    ) -> Result<Subscription, Error> {
+        self.follow(from, Some(chain)).await
+    }
+
+    async fn follow(
+        &self,
+        from: Position,
+        chain: Option<ChainHash>,
+    ) -> Result<Subscription, Error> {
         let request = SubscribeRequest { from: from.0 };
         let batches = self.ledger.clone().subscribe(request).await?.into_inner();
-        Ok(Subscription::new(batches, from, self.chain_before(from)))
+        Ok(Subscription::new(batches, from, chain))
     }
 
     /// Reads the log from a position up to another, or to the head.
@@ -307,10 +337,15 @@ impl Client {
     pub async fn catalog(
         &self,
         criteria: &Discover,
+        scope: &Scope,
         at_least: TreeSize,
     ) -> Result<CatalogView, Error> {
-        let criteria = Some(criteria.to_wire());
-        let request = SearchCatalogRequest { criteria, at_least: at_least_size(at_least) };
+        let request = SearchCatalogRequest {
+            criteria: Some(criteria.to_wire()),
+            at_least: at_least_size(at_least),
+            searcher: scope.searcher.map(|agent| agent.as_bytes().to_vec()).unwrap_or_default(),
+            capability: scope.capability.map(|id| id.0.to_vec()).unwrap_or_default(),
+        };
         Ok(self.query.clone().search_catalog(request).await?.into_inner().try_into()?)
     }
 
@@ -334,6 +369,43 @@ impl Client {
         let answer = self.query.clone().list_tasks(request).await?.into_inner();
         let tasks = answer.tasks.into_iter().map(TryInto::try_into);
         Ok((answer.as_of, tasks.collect::<Result<_, BadAnswer>>()?))
+    }
+
+    /// The coordination graph of a workflow, by its trace or by one of its intents.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] when there is no such intent.
+    pub async fn workflow(&self, of: WorkflowOf) -> Result<Workflow, Error> {
+        let workflow = Some(match of {
+            WorkflowOf::Trace(trace) => WireWorkflow::TraceId(trace.0.to_vec()),
+            WorkflowOf::Intent(intent) => WireWorkflow::Intent(intent.0.to_vec()),
+        });
+        let request = GetWorkflowRequest { workflow, at_least: None };
+        let answer = self.query.clone().get_workflow(request).await?.into_inner();
+        serde_json::from_str(&answer.json).map_err(|_| BadAnswer::Shape("workflow.json").into())
+    }
+
+    /// Open negotiations and running tasks that the policies in force do not allow.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn compliance(&self, at_least: TreeSize) -> Result<ComplianceView, Error> {
+        let request = GetComplianceRequest { at_least: at_least_size(at_least) };
+        Ok(self.query.clone().get_compliance(request).await?.into_inner().try_into()?)
+    }
+
+    /// What the log shows against somebody, or against this agent.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn findings(
+        &self,
+        agent: Option<&AgentId>,
+        at_least: TreeSize,
+    ) -> Result<FindingsView, Error> {
+        let agent = agent.map(|agent| agent.as_bytes().to_vec()).unwrap_or_default();
+        let request = ListFindingsRequest { agent, at_least: at_least_size(at_least) };
+        Ok(self.query.clone().list_findings(request).await?.into_inner().try_into()?)
     }
 
     /// What data or a task came from, or what came of it, in a graph of at least so many events.

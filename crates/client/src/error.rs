@@ -124,6 +124,17 @@ pub enum Error {
         /// Where.
         position: Position,
     },
+    /// An event of the log is not what its rules admit: the operator is not to be trusted.
+    #[error("the event at position {position} breaks the ledger's rules: {found}")]
+    BrokenRule {
+        /// Where.
+        position: Position,
+        /// The rule, and what was found.
+        found: String,
+    },
+    /// An observer came to an end.
+    #[error("the log can't be followed any further: {0}")]
+    Observed(std::sync::Arc<Error>),
     /// An answer has the wrong shape.
     #[error("the ledger's answer is malformed: {0}")]
     BadAnswer(#[from] BadAnswer),

@@ -11,12 +11,7 @@
 //!
 //! let client = Client::connect("http://127.0.0.1:7420", Trust::FirstUse).await?;
 //! let author = client.author(AgentKey::generate());
-//! let terms = IntentTerms {
-//!     outcome: Text::new("a tide table for next week")?,
-//!     category: None, inputs: vec![], output_schema: None, constraints: vec![], policies: vec![],
-//!     priority: 0, deadline_us: None, utility_weights: vec![], privacy: None, selection: None,
-//!     labels: vec![],
-//! };
+//! let terms = IntentTerms::new(Text::new("a tide table for next week")?);
 //! let receipt = author.append(Message::Intent(Intent::Open(terms)), Context::default()).await?;
 //! println!("at position {}", receipt.position());
 //! # Ok(())
@@ -27,13 +22,16 @@ mod appends;
 mod author;
 mod connection;
 mod error;
+mod observer;
 mod receipt;
+pub mod roles;
 mod subscription;
 
 pub use appends::Appends;
 pub use author::{Author, Context, MAX_TRIES};
-pub use connection::{Client, Head, LineageStart, Trust};
+pub use connection::{Client, Head, LineageStart, Trust, WorkflowOf};
 pub use error::{ConnectError, Error, Rejection};
+pub use observer::{Observer, judge};
 pub use receipt::Receipt;
 pub use subscription::Subscription;
 pub use tally_api::v1::GetLineageResponse;

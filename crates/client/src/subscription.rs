@@ -46,6 +46,12 @@ impl Subscription {
         self.check(bytes).map(Some)
     }
 
+    /// The next event, if it came with the same message as the one before.
+    pub(crate) fn next_buffered(&mut self) -> Option<Result<Event, Error>> {
+        let bytes = self.buffered.pop_front()?;
+        Some(self.check(bytes))
+    }
+
     fn check(&mut self, bytes: Bytes) -> Result<Event, Error> {
         let position = self.next;
         let event = Event::decode(bytes).map_err(|cause| Error::BadEvent { position, cause })?;

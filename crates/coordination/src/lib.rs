@@ -10,17 +10,25 @@
 //! signatures and know no storage. A [`State`] is a persistent value: a clone is a snapshot and
 //! costs next to nothing.
 
+pub mod auction;
+pub mod compliance;
+mod decision;
 pub mod discover;
+pub mod evaluate;
+mod finding;
 mod refusal;
 mod rules;
+pub mod schema;
 mod state;
 pub mod view;
 
-pub use discover::{Criterion, Match, NearMiss, discover};
+pub use decision::Decision;
+pub use discover::{Criterion, Match, NearMiss, discover, why_not};
+pub use finding::{Finding, FindingKind, findings};
 pub use refusal::{Cause, Object, Refusal, Rule};
 pub use rules::admit;
 pub use state::{
     Agent, Attestation, Capability, CapabilityStanding, Change, Deadline, Ended, Intent,
-    IntentStanding, LateTerminal, Offer, OfferStanding, Policy, PolicyKey, Put, State, Task,
-    TaskState,
+    IntentStanding, KeyEnd, LateTerminal, Offer, OfferStanding, Policy, PolicyKey, Put, State,
+    Task, TaskState, TrackRecord,
 };

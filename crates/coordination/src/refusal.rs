@@ -76,6 +76,15 @@ rules! {
     /// A policy that is referred to is in force.
     PolicyInForce = "R13.policy-in-force", State,
         "refer to the PolicyUpdate that put the version in force";
+    /// A schema that is carried inline is one.
+    SchemaDocument = "R13.schema", State,
+        "correct the document, or leave the dialect out: then it is not judged";
+    /// A schema that is to be judged is at hand.
+    SchemaAtHand = "R13.schema-at-hand", State,
+        "carry the document inline once, or leave the dialect out: then it is not judged";
+    /// A key that signs has not been rotated or revoked.
+    KeyLive = "R9.key-live", Signer,
+        "sign with the agent's present key";
     /// A value fits the others of the message.
     Consistent = "R13.consistent", State,
         "correct the field";
@@ -106,6 +115,22 @@ rules! {
     IntentIdle = "R3.idle", State,
         "end the task first, or open another intent";
 
+    /// What a capability gives is what the intent asks for.
+    SchemaOutput = "R14.schema-output", State,
+        "offer a capability whose output fits, or ask for another output";
+    /// What an intent gives is what the capability takes.
+    SchemaInput = "R14.schema-input", State,
+        "offer a capability that takes this input";
+    /// The resources that an intent needs are there.
+    Resources = "R14.resources", State,
+        "state enough of it in the offer, or do not offer";
+    /// A task is accepted only if all that was looked at is as it must be.
+    ChecksPassed = "R14.checks", State,
+        "reject the task: a failed check is no way to begin";
+    /// Output that is at hand fits the schema that was asked for.
+    OutputData = "R14.output", State,
+        "deliver what was asked for, or report that the task failed";
+
     /// Only the owner of the cited capability offers.
     OfferOwner = "R4.owner", Signer,
         "cite a capability of your own";
@@ -118,6 +143,49 @@ rules! {
     /// The offer is live.
     OfferLive = "R12.offer-live", State,
         "refer to an offer that is live";
+
+    /// An evaluation by the ledger's method says what everyone computes.
+    Evaluation = "R15.evaluation", State,
+        "compute it again with the offers that are live, or name a method of your own";
+    /// The award goes to the best of the evaluation.
+    EvaluationWinner = "R15.winner", State,
+        "award the best candidate that is still live, or name a method of your own";
+    /// No more tasks than the intent allows.
+    Awards = "R15.awards", State,
+        "end a task first, or revise the intent";
+    /// An offer for a collaborative intent covers parts of it.
+    Covers = "R16.covers", State,
+        "name parts of the intent that the offer covers";
+    /// A part is covered by one task.
+    Covered = "R16.covered", State,
+        "award offers that cover other parts";
+    /// The terms of an auction fit its mechanism.
+    AuctionTerms = "R17.terms", State,
+        "English: a step, no reveal; sealed: a reveal after the bids, no step; times to come";
+    /// Bids come while bids are taken.
+    AuctionOpen = "R17.bids-open", State,
+        "bid in time; sealed bids are revealed after it";
+    /// A bid says what the mechanism asks for.
+    AuctionBid = "R17.bid", State,
+        "English: a price; sealed: a commitment instead; no end of validity in either";
+    /// An English bid is lower than the lowest by a step, and none is above the reserve.
+    AuctionStep = "R17.step", State,
+        "bid less";
+    /// A bid binds.
+    AuctionBinding = "R17.binding", State,
+        "a bid stands until the auction is over: outbid it, or wait";
+    /// A sealed bid is opened as it was committed to.
+    AuctionReveal = "R17.reveal", State,
+        "reveal the price and salt that make the commitment, after the bids and in time";
+    /// A task starts when the auction is over.
+    AuctionClosed = "R17.closed", State,
+        "wait until the auction is over";
+    /// The auction's winner is awarded.
+    AuctionWinner = "R17.winner", State,
+        "award the winner";
+    /// What is paid is what the offer or the auction says.
+    TaskPrice = "R6.price", State,
+        "state the price of the offer, or what the auction comes to";
 
     /// A task is started by the intent's author or an unexpired delegate.
     TaskInitiator = "R6.initiator", Signer,
@@ -169,12 +237,29 @@ rules! {
     DelegateOther = "R9.delegate", State,
         "name another agent than the author";
 
+    /// A delegation that is passed on says no more than the one before.
+    DelegationPassed = "R9.delegation", State,
+        "pass on a live delegation to you, with its intent, within its scopes, depth and time";
+    /// A successor is a key that has signed nothing and succeeds no other.
+    Successor = "R9.successor", State,
+        "make a new key for it";
+
     /// Only the owner of the scope updates its policies.
     PolicyOwner = "R10.owner", Signer,
         "let the owner of the scope sign";
     /// Versions strictly increase.
     PolicyVersion = "R10.version", State,
         "use a greater version";
+    /// A policy that is judged can be read and is valid.
+    PolicyText = "R10.text", State,
+        "correct the text; the ledger's schema of requests says what a policy can ask for";
+    /// Policies allow it.
+    PolicyAllows = "R21.policy", State,
+        "change the terms so that every policy allows it; a task that may not go on is blocked or \
+         ends as violated";
+    /// A task is pinned to the policies in force.
+    PolicySet = "R21.policy-set", State,
+        "pin the digest of the policies that judge the task, as the ledger computes it";
     /// A policy is activated once, then amended, overridden or revoked.
     PolicyAction = "R10.action", State,
         "activate a policy that is not in force; amend, override or revoke one that is";
@@ -210,6 +295,38 @@ pub enum Object {
     Policy(EnvelopeId),
     /// An envelope of any kind.
     Envelope(EnvelopeId),
+}
+
+impl Object {
+    /// The kind, as in `task`, and the bytes of the id.
+    pub fn parts(&self) -> (&'static str, &[u8]) {
+        match self {
+            Self::Agent(agent) => ("agent", agent.as_bytes()),
+            Self::Capability(id) => ("capability", &id.0),
+            Self::Intent(id) => ("intent", &id.0),
+            Self::Offer(id) => ("offer", &id.0),
+            Self::Task(id) => ("task", &id.0),
+            Self::Attestation(id) => ("attestation", &id.0),
+            Self::Policy(id) => ("policy", &id.0),
+            Self::Envelope(id) => ("envelope", &id.0),
+        }
+    }
+
+    /// The object of a kind and an id; `None` where the parts name none.
+    pub fn from_parts(kind: &str, id: &[u8]) -> Option<Self> {
+        let envelope = || <[u8; 32]>::try_from(id).ok().map(EnvelopeId);
+        Some(match kind {
+            "agent" => Self::Agent(AgentId::from_bytes(id).ok()?),
+            "capability" => Self::Capability(envelope()?),
+            "intent" => Self::Intent(envelope()?),
+            "offer" => Self::Offer(envelope()?),
+            "task" => Self::Task(envelope()?),
+            "attestation" => Self::Attestation(envelope()?),
+            "policy" => Self::Policy(envelope()?),
+            "envelope" => Self::Envelope(envelope()?),
+            _ => return None,
+        })
+    }
 }
 
 impl fmt::Display for Object {

@@ -6,16 +6,21 @@
 
 use std::sync::Arc;
 
-use imbl::{HashMap, Vector};
+use imbl::{HashMap, OrdSet, Vector};
 use serde::Serialize;
 use tally_protocol::message::{
-    Attest, CapabilityTerms, Deadlines, IntentTerms, Offer as OfferTerms, Outcome, PolicyUpdate,
-    ProgressState, TaskStart,
+    Attest, CapabilityTerms, ClaimSubject, Deadlines, IntentTerms, Offer as OfferTerms, Outcome,
+    PolicyUpdate, ProgressState, TaskStart,
 };
-use tally_protocol::parts::Name;
+use tally_protocol::parts::{Name, Price};
 use tally_protocol::{
-    AgentId, AuthorSequence, EnvelopeId, Origin, Position, Time, TraceId, message::PolicyScope,
+    AgentId, AuthorSequence, Digest, EnvelopeId, Origin, Position, Time, TraceId,
+    message::PolicyScope,
 };
+
+use crate::decision::Decision;
+use crate::finding::Finding;
+use crate::schema::Document;
 
 /// An agent, as its chain stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,6 +29,25 @@ pub struct Agent {
     pub next_sequence: AuthorSequence,
     /// Its last envelope.
     pub last: EnvelopeId,
+}
+
+/// Why a key signs nothing any more (R9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyEnd {
+    /// This key stands for the agent now.
+    Rotated(AgentId),
+    /// The agent revoked it.
+    Revoked,
+}
+
+/// How an agent's tasks have ended so far, over all its keys (R15).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct TrackRecord {
+    /// Tasks that it executed with success.
+    pub succeeded: u32,
+    /// Tasks that it executed and that failed, were rejected, violated a policy or were given up.
+    pub failed: u32,
 }
 
 /// A version of a capability.
@@ -110,6 +134,13 @@ pub enum IntentStanding {
     Cancelled,
 }
 
+impl Intent {
+    /// Whether it takes offers, its deadline aside.
+    pub fn is_open(&self) -> bool {
+        self.standing == IntentStanding::Open
+    }
+}
+
 impl IntentStanding {
     pub(crate) fn found(self) -> String {
         match self {
@@ -134,6 +165,10 @@ pub struct Offer {
     pub standing: OfferStanding,
     /// Counter-offers asked for, in log order.
     pub counters: Vector<EnvelopeId>,
+    /// The price of a sealed bid that was opened.
+    pub revealed: Option<Price>,
+    /// The provider's record when the offer was made: what an evaluation goes by.
+    pub record: TrackRecord,
     /// Where it was made.
     pub position: Position,
     /// When it was made.
@@ -157,6 +192,11 @@ pub enum OfferStanding {
 }
 
 impl Offer {
+    /// What it asks for: stated openly, or revealed.
+    pub fn price(&self) -> Option<&Price> {
+        self.revealed.as_ref().or(self.terms.price.as_ref())
+    }
+
     /// Whether the offer's time has run out.
     pub fn is_expired(&self, at: Time) -> bool {
         self.terms.valid_until_us.is_some_and(|until| until < at)
@@ -189,6 +229,8 @@ pub struct Task {
     pub executor: AgentId,
     /// On which terms.
     pub terms: Arc<TaskStart>,
+    /// The policies that judge it, pinned when it started.
+    pub policies: Vector<EnvelopeId>,
     /// The workflow.
     pub trace_id: Option<TraceId>,
     /// Where it stands.
@@ -298,22 +340,28 @@ impl Task {
 
     /// Deadlines that have passed at a stated time, for a task that has not ended.
     pub fn overdue(&self, at: Time) -> Vec<Deadline> {
-        let Some(Deadlines { accept_by_us, start_by_us, done_by_us, heartbeat_us }) =
-            self.terms.deadlines.as_ref().filter(|_| self.is_live())
-        else {
-            return Vec::new();
-        };
-        let passed = |limit: &Option<Time>| limit.is_some_and(|limit| limit < at);
-        let silent = *heartbeat_us > 0 && self.heard_at.plus_us(*heartbeat_us) < at;
+        let limits = self.limits().into_iter();
+        limits.filter_map(|(deadline, limit)| (limit? < at).then_some(deadline)).collect()
+    }
+
+    /// The next deadline: after it the task is overdue, unless the executor is heard before.
+    pub fn due(&self) -> Option<Time> {
+        self.limits().into_iter().filter_map(|(_, limit)| limit).min()
+    }
+
+    /// Until when each deadline is kept, as the task stands; `None` for what cannot be missed.
+    fn limits(&self) -> [(Deadline, Option<Time>); 4] {
+        let deadlines = self.terms.deadlines.as_ref().filter(|_| self.is_live());
+        let open = Deadlines::new();
+        let Deadlines { accept_by_us, start_by_us, done_by_us, heartbeat_us } =
+            deadlines.unwrap_or(&open);
+        let heartbeat = (*heartbeat_us > 0).then(|| self.heard_at.plus_us(*heartbeat_us));
         [
-            (Deadline::AcceptBy, self.accepted_at.is_none() && passed(accept_by_us)),
-            (Deadline::StartBy, self.running_at.is_none() && passed(start_by_us)),
-            (Deadline::DoneBy, passed(done_by_us)),
-            (Deadline::Heartbeat, silent),
+            (Deadline::AcceptBy, accept_by_us.filter(|_| self.accepted_at.is_none())),
+            (Deadline::StartBy, start_by_us.filter(|_| self.running_at.is_none())),
+            (Deadline::DoneBy, *done_by_us),
+            (Deadline::Heartbeat, heartbeat),
         ]
-        .into_iter()
-        .filter_map(|(deadline, missed)| missed.then_some(deadline))
-        .collect()
     }
 }
 
@@ -324,6 +372,8 @@ pub struct Attestation {
     pub id: EnvelopeId,
     /// Who attests.
     pub author: AgentId,
+    /// For whom a delegation speaks: its author, or the one whose delegation it passes on.
+    pub principal: AgentId,
     /// What is attested.
     pub statement: Arc<Attest>,
     /// Whether its author took it back.
@@ -338,7 +388,7 @@ impl Attestation {
         let expires = match &*self.statement {
             Attest::Claim(claim) => claim.expires_at_us,
             Attest::Delegate(delegation) => delegation.expires_at_us,
-            Attest::Revoke(_) => return false,
+            Attest::Revoke(_) | Attest::RotateKey(_) | Attest::RevokeKey(_) => return false,
         };
         !self.revoked && expires.is_none_or(|until| at <= until)
     }
@@ -355,6 +405,8 @@ pub struct Policy {
     pub update: EnvelopeId,
     /// The latest version.
     pub terms: Arc<PolicyUpdate>,
+    /// Its text, read; `None` for one that is not judged.
+    pub judged: Option<tally_policy::Policy>,
     /// Whether it is in force.
     pub in_force: bool,
     /// Where it stands.
@@ -371,6 +423,14 @@ pub enum Put {
     Task(Box<Task>),
     Attestation(Attestation),
     Policy(PolicyKey, Policy),
+    Schema(Document),
+    Key(AgentId, KeyEnd),
+    /// A rotation, by its event: from this key to that.
+    Rotation(EnvelopeId, AgentId, AgentId),
+    /// This key succeeds that one from now on.
+    Succession(AgentId, AgentId),
+    Record(AgentId, TrackRecord),
+    Finding(Finding),
 }
 
 /// What an admitted envelope changes. Made only by [`crate::admit`].
@@ -382,12 +442,18 @@ pub struct Change {
     pub(crate) position: Position,
     pub(crate) recorded_at: Time,
     pub(crate) puts: Vec<Put>,
+    pub(crate) decisions: Vec<Decision>,
 }
 
 impl Change {
     /// The new versions of objects.
     pub fn puts(&self) -> &[Put] {
         &self.puts
+    }
+
+    /// The decisions that the admission rests on.
+    pub fn decisions(&self) -> &[Decision] {
+        &self.decisions
     }
 }
 
@@ -406,9 +472,22 @@ pub struct State {
     tasks: HashMap<EnvelopeId, Arc<Task>>,
     attestations: HashMap<EnvelopeId, Arc<Attestation>>,
     delegations: HashMap<(AgentId, AgentId), Vector<EnvelopeId>>,
-    claims: HashMap<AgentId, Vector<EnvelopeId>>,
+    claims: HashMap<ClaimSubject, Vector<EnvelopeId>>,
     policies: HashMap<PolicyKey, Arc<Policy>>,
     policies_in_force: HashMap<EnvelopeId, PolicyKey>,
+    /// Names of the policies in force for a scope.
+    policy_names: HashMap<PolicyScope, OrdSet<Name>>,
+    /// Every version that was ever in force and is judged: what tasks are pinned to.
+    policy_versions: HashMap<EnvelopeId, Arc<Policy>>,
+    schemas: HashMap<Digest, Document>,
+    ended_keys: HashMap<AgentId, KeyEnd>,
+    /// Rotations by their events: from which key to which.
+    rotations: HashMap<EnvelopeId, (AgentId, AgentId)>,
+    /// The first key of an agent, by each later one.
+    first_keys: HashMap<AgentId, AgentId>,
+    records: HashMap<AgentId, TrackRecord>,
+    /// What events showed against somebody, in log order.
+    findings: Vector<Finding>,
 }
 
 impl State {
@@ -430,6 +509,14 @@ impl State {
             claims: HashMap::new(),
             policies: HashMap::new(),
             policies_in_force: HashMap::new(),
+            policy_names: HashMap::new(),
+            policy_versions: HashMap::new(),
+            schemas: HashMap::new(),
+            ended_keys: HashMap::new(),
+            rotations: HashMap::new(),
+            first_keys: HashMap::new(),
+            records: HashMap::new(),
+            findings: Vector::new(),
         }
     }
 
@@ -458,14 +545,62 @@ impl State {
         self.agents.get(id)
     }
 
+    /// The first key of the agent that this key stands for, or stood for.
+    pub fn party(&self, key: &AgentId) -> AgentId {
+        self.first_keys.get(key).copied().unwrap_or(*key)
+    }
+
+    /// Whether two keys stand, or stood, for one agent.
+    pub fn is_same_party(&self, one: &AgentId, other: &AgentId) -> bool {
+        one == other || self.party(one) == self.party(other)
+    }
+
+    /// Why a key signs nothing any more; `None` while it does.
+    pub fn key_end(&self, key: &AgentId) -> Option<KeyEnd> {
+        self.ended_keys.get(key).copied()
+    }
+
+    /// The rotation of a key by an event: from which key to which.
+    pub(crate) fn rotation(&self, event: &EnvelopeId) -> Option<(AgentId, AgentId)> {
+        self.rotations.get(event).copied()
+    }
+
+    /// This state, with one key succeeding another.
+    pub(crate) fn with_succession(&self, successor: AgentId, predecessor: AgentId) -> Self {
+        let mut state = self.clone();
+        state.put(Put::Succession(successor, predecessor));
+        state
+    }
+
+    /// How the tasks of an agent ended, over all its keys.
+    pub fn record(&self, agent: &AgentId) -> TrackRecord {
+        self.records.get(&self.party(agent)).copied().unwrap_or_default()
+    }
+
+    /// What events showed against somebody, in log order; what follows from the time alone is
+    /// added by [`crate::findings`].
+    pub fn shown(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter()
+    }
+
+    /// A schema document that was carried inline.
+    pub fn schema(&self, digest: &Digest) -> Option<&Document> {
+        self.schemas.get(digest)
+    }
+
     /// A version of a capability.
     pub fn capability(&self, id: &EnvelopeId) -> Option<&Capability> {
         self.capabilities.get(id).map(AsRef::as_ref)
     }
 
-    /// The capability in force that an owner gave this name.
+    /// The capability in force that an owner gave this name, by whichever of its keys.
     pub fn capability_named(&self, owner: &AgentId, name: &Name) -> Option<EnvelopeId> {
-        self.capability_names.get(&(*owner, name.clone())).copied()
+        self.capability_names.get(&(self.party(owner), name.clone())).copied()
+    }
+
+    /// The capabilities in force, in no order.
+    pub fn catalog(&self) -> impl Iterator<Item = &Capability> {
+        self.capability_names.values().filter_map(|id| self.capability(id))
     }
 
     /// All versions of all capabilities, in no order.
@@ -503,15 +638,29 @@ impl State {
         self.attestations.get(id).map(AsRef::as_ref)
     }
 
-    /// Delegations from one agent to another, revoked and expired ones included.
+    /// Delegations by which one agent may act for another, revoked and expired ones included.
     pub fn delegations(&self, from: &AgentId, to: &AgentId) -> impl Iterator<Item = &Attestation> {
-        let ids = self.delegations.get(&(*from, *to)).into_iter().flatten();
-        ids.filter_map(|id| self.attestation(id))
+        let ids = self.delegations.get(&(self.party(from), self.party(to)));
+        ids.into_iter().flatten().filter_map(|id| self.attestation(id))
     }
 
     /// Claims about an agent, revoked and expired ones included.
     pub fn claims(&self, about: &AgentId) -> impl Iterator<Item = &Attestation> {
-        let ids = self.claims.get(about).into_iter().flatten();
+        let (party, key) = (self.party(about), *about);
+        // What was claimed of a key before it succeeded another stays with the key.
+        let own = (key != party).then_some(ClaimSubject::Agent(key));
+        let own = own.into_iter().flat_map(|key| self.claims_about(key));
+        self.claims_about(ClaimSubject::Agent(party)).chain(own)
+    }
+
+    /// Claims about a message, such as a version of a capability, revoked and expired ones
+    /// included.
+    pub fn claims_on(&self, message: &EnvelopeId) -> impl Iterator<Item = &Attestation> {
+        self.claims_about(ClaimSubject::Envelope(*message))
+    }
+
+    fn claims_about(&self, subject: ClaimSubject) -> impl Iterator<Item = &Attestation> {
+        let ids = self.claims.get(&subject).into_iter().flatten();
         ids.filter_map(|id| self.attestation(id))
     }
 
@@ -523,6 +672,23 @@ impl State {
     /// The policy in force that this PolicyUpdate put there.
     pub fn policy_in_force(&self, update: &EnvelopeId) -> Option<&Policy> {
         self.policies_in_force.get(update).and_then(|key| self.policy(key))
+    }
+
+    /// Policies in force for a scope, which names a capability or intent by its first version; in
+    /// the order of their names.
+    pub fn policies_for(&self, scope: PolicyScope) -> impl Iterator<Item = &Policy> {
+        let names = self.policy_names.get(&scope).into_iter().flatten();
+        names.filter_map(move |name| self.policy(&(scope, name.clone())))
+    }
+
+    /// All policies in force, in no order.
+    pub fn policies_in_force(&self) -> impl Iterator<Item = &Policy> {
+        self.policies_in_force.values().filter_map(|key| self.policy(key))
+    }
+
+    /// A version of a policy that is judged, in force or not.
+    pub fn policy_version(&self, update: &EnvelopeId) -> Option<&Policy> {
+        self.policy_versions.get(update).map(AsRef::as_ref)
     }
 
     /// Takes an admitted change in.
@@ -555,11 +721,27 @@ impl State {
             }
             Put::Attestation(attestation) => self.put_attestation(attestation),
             Put::Policy(key, policy) => self.put_policy(key, policy),
+            Put::Schema(document) => {
+                self.schemas.insert(document.digest(), document);
+            }
+            Put::Key(key, end) => {
+                self.ended_keys.insert(key, end);
+            }
+            Put::Rotation(event, from, to) => {
+                self.rotations.insert(event, (from, to));
+            }
+            Put::Succession(successor, predecessor) => {
+                self.first_keys.insert(successor, self.party(&predecessor));
+            }
+            Put::Record(agent, record) => {
+                self.records.insert(self.party(&agent), record);
+            }
+            Put::Finding(finding) => self.findings.push_back(finding),
         }
     }
 
     fn put_capability(&mut self, capability: Capability) {
-        let name = (capability.owner, capability.terms.name.clone());
+        let name = (self.party(&capability.owner), capability.terms.name.clone());
         match capability.standing {
             CapabilityStanding::InForce => {
                 self.capability_names.insert(name, capability.id);
@@ -574,20 +756,21 @@ impl State {
     }
 
     fn put_attestation(&mut self, attestation: Attestation) {
-        use tally_protocol::message::ClaimSubject;
         let id = attestation.id;
         if !self.attestations.contains_key(&id) {
             match &*attestation.statement {
                 Attest::Delegate(to) => {
-                    let key = (attestation.author, to.delegate);
+                    let key = (self.party(&attestation.principal), self.party(&to.delegate));
                     self.delegations.entry(key).or_default().push_back(id);
                 }
                 Attest::Claim(claim) => {
-                    if let ClaimSubject::Agent(agent) = claim.subject {
-                        self.claims.entry(agent).or_default().push_back(id);
-                    }
+                    let subject = match claim.subject {
+                        ClaimSubject::Agent(agent) => ClaimSubject::Agent(self.party(&agent)),
+                        message @ ClaimSubject::Envelope(_) => message,
+                    };
+                    self.claims.entry(subject).or_default().push_back(id);
                 }
-                Attest::Revoke(_) => {}
+                Attest::Revoke(_) | Attest::RotateKey(_) | Attest::RevokeKey(_) => {}
             }
         }
         self.attestations.insert(id, Arc::new(attestation));
@@ -597,9 +780,18 @@ impl State {
         if let Some(earlier) = self.policies.get(&key) {
             self.policies_in_force.remove(&earlier.update);
         }
+        let (scope, name) = key.clone();
+        let names = self.policy_names.entry(scope).or_default();
         if policy.in_force {
+            names.insert(name);
             self.policies_in_force.insert(policy.update, key.clone());
+        } else {
+            names.remove(&name);
         }
-        self.policies.insert(key, Arc::new(policy));
+        let policy = Arc::new(policy);
+        if policy.in_force && policy.judged.is_some() {
+            self.policy_versions.insert(policy.update, Arc::clone(&policy));
+        }
+        self.policies.insert(key, policy);
     }
 }

@@ -2,11 +2,16 @@
 //! what is read straight from a data directory.
 
 use serde::Serialize;
-use tally_protocol::message::{CapabilityTerms, IntentTerms, Offer as OfferTerms};
-use tally_protocol::parts::Label;
-use tally_protocol::{AgentId, AuthorSequence, EnvelopeId, Position, Time, TraceId};
+use tally_protocol::message::{
+    CapabilityTerms, Discover, Evaluation, IntentTerms, Offer as OfferTerms,
+};
+use tally_protocol::parts::{Label, Measure, Price};
+use tally_protocol::{AgentId, AuthorSequence, Digest, EnvelopeId, Position, Time, TraceId};
 
-use crate::discover::{Criterion, discover};
+use crate::auction;
+use crate::compliance::{self, NotCompliant};
+use crate::discover::{Criterion, discover, why_not};
+use crate::finding::{Finding, findings};
 use crate::state::{
     Capability, CapabilityStanding, Intent, IntentStanding, Offer, OfferStanding, State, Task,
 };
@@ -86,21 +91,40 @@ pub struct NearMissView {
     pub failed: Vec<Criterion>,
 }
 
+/// A capability that fits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MatchView {
+    /// The capability.
+    #[serde(flatten)]
+    pub capability: CapabilityView,
+    /// What it is ranked by, from 0 to 1,000.
+    pub scores: Vec<Measure>,
+}
+
+/// Who searches, and for what in particular.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The agent whose policies are asked too.
+    pub searcher: Option<AgentId>,
+    /// Only this version of a capability, in force or not.
+    pub capability: Option<EnvelopeId>,
+}
+
 /// What a search of the catalog came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CatalogView {
     /// Events folded.
     pub as_of: u64,
-    /// What fits.
-    pub matches: Vec<CapabilityView>,
+    /// What fits, best first.
+    pub matches: Vec<MatchView>,
     /// What does not, and why.
     pub near_misses: Vec<NearMissView>,
 }
 
 impl CatalogView {
     /// Searches the catalog.
-    pub fn of(state: &State, criteria: &tally_protocol::message::Discover) -> Self {
-        let (matches, misses) = discover(state, criteria);
+    pub fn of(state: &State, criteria: &Discover, scope: &Scope) -> Self {
+        let (matches, misses) = search(state, criteria, scope);
         let missed = |miss: crate::NearMiss| NearMissView {
             capability: (&miss.capability).into(),
             failed: miss.failed,
@@ -110,10 +134,29 @@ impl CatalogView {
             matches: matches
                 .iter()
                 .take(MAX_ANSWER_OBJECTS)
-                .map(|found| (&found.capability).into())
+                .map(|found| MatchView {
+                    capability: (&found.capability).into(),
+                    scores: found.scores.clone(),
+                })
                 .collect(),
             near_misses: misses.into_iter().take(MAX_ANSWER_OBJECTS).map(missed).collect(),
         }
+    }
+}
+
+fn search(
+    state: &State,
+    criteria: &Discover,
+    scope: &Scope,
+) -> (Vec<crate::Match>, Vec<crate::NearMiss>) {
+    let searcher = scope.searcher.as_ref();
+    let Some(id) = scope.capability else { return discover(state, criteria, searcher) };
+    let Some(capability) = state.capability(&id).cloned() else { return Default::default() };
+    match why_not(state, criteria, searcher, &capability) {
+        failed if failed.is_empty() => {
+            (vec![crate::Match { capability, scores: Vec::new() }], Vec::new())
+        }
+        failed => (Vec::new(), vec![crate::NearMiss { capability, failed }]),
     }
 }
 
@@ -128,6 +171,12 @@ pub struct OfferView {
     pub terms: OfferTerms,
     /// `live`, `expired`, `replaced`, `withdrawn`, `declined` or `accepted`.
     pub standing: String,
+    /// The price of a sealed bid that was opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revealed: Option<Price>,
+    /// The policies that a task on this offer is pinned to, if it starts now and names none itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_set: Option<Digest>,
     /// Where it was made.
     pub position: Position,
     /// When it was made.
@@ -135,8 +184,11 @@ pub struct OfferView {
 }
 
 impl OfferView {
-    fn of(offer: &Offer, at: Time) -> Self {
+    fn of(state: &State, intent: &Intent, offer: &Offer) -> Self {
+        let at = state.recorded_at();
         Self {
+            revealed: offer.revealed.clone(),
+            policy_set: compliance::policy_set(state, intent, offer, &[]),
             id: offer.id,
             provider: offer.provider,
             terms: (*offer.terms).clone(),
@@ -173,6 +225,9 @@ pub struct IntentView {
     pub standing: String,
     /// All offers, in log order.
     pub offers: Vec<OfferView>,
+    /// Where its auction stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auction: Option<AuctionView>,
     /// All tasks, in log order.
     pub tasks: Vec<TaskView>,
     /// Where it was opened.
@@ -183,7 +238,6 @@ pub struct IntentView {
 
 impl IntentView {
     fn of(state: &State, intent: &Intent) -> Self {
-        let at = state.recorded_at();
         let offers = intent.offers.iter().filter_map(|id| state.offer(id));
         let tasks = intent.tasks.iter().filter_map(|id| state.task(id));
         Self {
@@ -199,11 +253,44 @@ impl IntentView {
                 IntentStanding::Cancelled => "cancelled",
             }
             .into(),
-            offers: offers.map(|offer| OfferView::of(offer, at)).collect(),
+            offers: offers.map(|offer| OfferView::of(state, intent, offer)).collect(),
+            auction: AuctionView::of(state, intent),
             tasks: tasks.map(|task| TaskView::of(state, task)).collect(),
             position: intent.position,
             recorded_at_us: intent.recorded_at,
         }
+    }
+}
+
+/// Where an auction stands, and what it comes to so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuctionView {
+    /// `english`, `sealed_first_price` or `vickrey`.
+    pub mechanism: String,
+    /// `bidding`, `revealing` or `closed`.
+    pub phase: String,
+    /// The best offer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub winner: Option<EnvelopeId>,
+    /// What its provider would be paid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+}
+
+impl AuctionView {
+    fn of(state: &State, intent: &Intent) -> Option<Self> {
+        let (mechanism, auction) = auction::auction(&intent.terms)?;
+        let phase = auction::phase(mechanism, auction, state.recorded_at());
+        // What was awarded has won already.
+        let awarded = intent.tasks.last().and_then(|task| state.task(task));
+        let again = awarded.map(|task| task.terms.offer);
+        let result = auction::result(state, intent, again);
+        Some(Self {
+            mechanism: mechanism.name().into(),
+            phase: phase.name().into(),
+            winner: result.as_ref().map(|result| result.offer),
+            price: result.map(|result| result.price),
+        })
     }
 }
 
@@ -267,6 +354,17 @@ pub struct TaskView {
     pub overdue: Vec<String>,
     /// Outcomes that came after the first.
     pub late: Vec<LateView>,
+    /// What led to the award, as the TaskStart records it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Evaluation>,
+    /// What the executor is paid, if the TaskStart says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+    /// The policies that it is pinned to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_set: Option<Digest>,
+    /// The updates that put them in force.
+    pub policies: Vec<EnvelopeId>,
     /// Where it was started.
     pub position: Position,
 }
@@ -301,6 +399,10 @@ impl TaskView {
             labels: labels.unwrap_or_default(),
             overdue: overdue.iter().map(|deadline| deadline.name().to_owned()).collect(),
             late: late.collect(),
+            evaluation: task.terms.evaluation.clone(),
+            price: task.terms.price.clone(),
+            policy_set: task.terms.policy_set,
+            policies: task.policies.iter().copied().collect(),
             position: task.position,
         }
     }
@@ -359,4 +461,41 @@ pub fn tasks(state: &State, selector: &Selector) -> Vec<TaskView> {
         .collect();
     wanted.sort_by_key(|task| std::cmp::Reverse(task.position));
     wanted.into_iter().take(selector.most()).map(|task| TaskView::of(state, task)).collect()
+}
+
+/// Open negotiations and running tasks that the policies in force do not allow (R21).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ComplianceView {
+    /// Events folded.
+    pub as_of: u64,
+    /// Offers and tasks, in log order.
+    pub not_compliant: Vec<NotCompliant>,
+}
+
+impl ComplianceView {
+    /// Asks the policies about all open negotiations and running tasks.
+    pub fn of(state: &State) -> Self {
+        let mut not_compliant = compliance::not_compliant(state);
+        not_compliant.truncate(MAX_ANSWER_OBJECTS);
+        Self { as_of: state.next_position().0, not_compliant }
+    }
+}
+
+/// What the log shows against somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FindingsView {
+    /// Events folded.
+    pub as_of: u64,
+    /// In log order; the newest when there are too many.
+    pub findings: Vec<Finding>,
+}
+
+impl FindingsView {
+    /// All findings, or those about one agent.
+    pub fn of(state: &State, agent: Option<&AgentId>) -> Self {
+        let mut found = findings(state);
+        found.retain(|finding| agent.is_none_or(|a| state.is_same_party(a, &finding.agent)));
+        let too_many = found.len().saturating_sub(MAX_ANSWER_OBJECTS);
+        Self { as_of: state.next_position().0, findings: found.split_off(too_many) }
+    }
 }

@@ -266,15 +266,27 @@ macro_rules! absent_when_empty {
     )*};
 }
 pub(crate) use absent_when_empty;
-absent_when_empty!(Vec<u8>: EnvelopeId, TraceId);
+absent_when_empty!(Vec<u8>: Digest, EnvelopeId, TraceId);
 
 /// Whether a value is the default, which JSON leaves out.
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+/// A message of which nothing must be there has a default.
+macro_rules! default_of {
+    ($name:ident,) => {
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+    };
+    ($name:ident, $($req:ident)+) => {};
+}
+
 /// Declares a message: its typed form, the wire form it is read from, JSON. Fields after
-/// `optional` may be absent.
+/// `optional` may be absent; what `check` says holds between fields.
 macro_rules! record {
     (
         $(#[$doc:meta])*
@@ -282,7 +294,7 @@ macro_rules! record {
             $($(#[$req_doc:meta])* $req:ident: $req_type:ty,)*
         } $(optional {
             $($(#[$opt_doc:meta])* $opt:ident: $opt_type:ty,)*
-        })?
+        })? $(check $check:expr)?
     ) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -298,12 +310,14 @@ macro_rules! record {
 
         impl crate::field::Field<$wire> for $name {
             fn read(wire: $wire) -> Result<Self, crate::field::Malformed> {
-                Ok(Self {
+                let record = Self {
                     $($req: crate::field::Field::read(wire.$req)
                         .map_err(|e: crate::field::Malformed| e.within(stringify!($req)))?,)*
                     $($($opt: crate::field::Field::read(wire.$opt)
                         .map_err(|e: crate::field::Malformed| e.within(stringify!($opt)))?,)*)?
-                })
+                };
+                $($check(&record)?;)?
+                Ok(record)
             }
 
             fn write(&self) -> $wire {
@@ -315,7 +329,14 @@ macro_rules! record {
             }
         }
 
+        crate::field::default_of!($name, $($req)*);
+
         impl $name {
+            /// With what must be there, and nothing else.
+            pub fn new($($req: $req_type),*) -> Self {
+                Self { $($req,)* $($($opt: Default::default(),)*)? }
+            }
+
             /// Reads the wire form.
             ///
             /// # Errors
@@ -342,6 +363,7 @@ macro_rules! record {
         }
     };
 }
+pub(crate) use default_of;
 pub(crate) use record;
 
 /// Declares a message that is nothing but a `oneof`.

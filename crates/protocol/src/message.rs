@@ -4,7 +4,7 @@
 //! exist, may this agent sign) is the business of the rules.
 
 use crate::field::{choice, code, record};
-use crate::ids::{EnvelopeId, Time, TraceId};
+use crate::ids::{Digest, EnvelopeId, Time, TraceId};
 use crate::key::AgentId;
 use crate::parts::{
     Constraint, DataRef, Document, Label, Measure, Name, PolicyRef, Price, Resource, Schema, Text,
@@ -234,11 +234,11 @@ code! {
     Selection(wire::intent::Selection) {
         /// The initiator chooses and records why.
         ContractNet,
-        /// Open ascending bids.
+        /// Open bids, each lower than the one before by a step.
         EnglishAuction,
-        /// Sealed bids, the winner pays its own.
+        /// Sealed bids, the winner is paid its own.
         SealedFirstPrice,
-        /// Sealed bids, the winner pays the second.
+        /// Sealed bids, the winner is paid the second-lowest.
         Vickrey,
         /// A set of offers that together cover the intent.
         Collaborative,
@@ -283,6 +283,31 @@ record! {
         selection: Option<Selection>,
         /// The author's own marks.
         labels: Vec<Label>,
+        /// Schema of the input data.
+        input_schema: Option<Schema>,
+        /// What the work needs; an offer provides at least this.
+        resources: Vec<Resource>,
+        /// How bids are taken.
+        auction: Option<Auction>,
+        /// Parts that a set of offers covers together.
+        parts: Vec<Name>,
+        /// Most tasks that may be live or have succeeded; 0 means any number.
+        max_awards: u32,
+    }
+}
+
+record! {
+    /// R17. How bids are taken; the lowest price wins.
+    Auction(wire::intent::Auction) {
+        /// Bids are admitted up to and including this time.
+        bids_until_us: Time,
+    } optional {
+        /// Sealed bids are revealed after the bids, up to and including this time.
+        reveal_until_us: Option<Time>,
+        /// English: each bid is lower than the lowest before by at least so much.
+        min_step: u64,
+        /// No bid above it is admitted.
+        reserve: Option<Price>,
     }
 }
 
@@ -331,6 +356,10 @@ record! {
         price: Option<Price>,
         /// Live up to and including this time.
         valid_until_us: Option<Time>,
+        /// A sealed bid instead of a price; see [`Reveal`].
+        commitment: Option<Digest>,
+        /// Parts of the intent that the offer covers.
+        covers: Vec<Name>,
     }
 }
 
@@ -347,6 +376,35 @@ choice! {
         Withdraw(Withdraw) = "withdraw",
         /// Either party of a task asks the other to end it.
         RequestCancellation(RequestCancellation) = "request_cancellation",
+        /// The provider opens its sealed bid.
+        Reveal(Reveal) = "reveal",
+    }
+}
+
+record! {
+    /// A sealed bid, opened.
+    Reveal(wire::negotiate::Reveal) {
+        /// The offer.
+        offer: EnvelopeId,
+        /// What was bid.
+        price: Price,
+        /// 32 random bytes.
+        salt: Digest,
+    }
+}
+
+impl Reveal {
+    /// What a provider commits itself to: BLAKE3-256 of salt, key, intent, amount and currency.
+    pub fn commitment(
+        salt: &Digest,
+        provider: &AgentId,
+        intent: &EnvelopeId,
+        price: &Price,
+    ) -> Digest {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&salt.0).update(provider.as_bytes()).update(&intent.0);
+        hasher.update(&price.amount.to_be_bytes()).update(price.currency.as_str().as_bytes());
+        Digest(*hasher.finalize().as_bytes())
     }
 }
 
@@ -430,6 +488,37 @@ record! {
         deadlines: Option<Deadlines>,
         /// Why this offer.
         evaluation: Option<Evaluation>,
+        /// What is paid.
+        price: Option<Price>,
+        /// Digest of the policies that were in force for this task and judged it.
+        policy_set: Option<Digest>,
+    }
+}
+
+code! {
+    /// What an executor looks at before it takes a task on.
+    CheckKind(wire::check::Kind) {
+        /// Do the schemas fit?
+        Schema,
+        /// Is it allowed?
+        Policy,
+        /// Are the resources there?
+        Resources,
+        /// Can the inputs be had?
+        Inputs,
+    }
+}
+
+record! {
+    /// R14. Something an executor looked at before it took a task on.
+    Check(wire::Check) {
+        /// What.
+        kind: CheckKind,
+    } optional {
+        /// Whether it is as it must be.
+        passed: bool,
+        /// Why not.
+        reason: Text,
     }
 }
 
@@ -471,6 +560,8 @@ record! {
         weights: Vec<Measure>,
         /// Every offer that was looked at.
         candidates: Vec<Candidate>,
+        /// How many events the log had when the offers were compared.
+        as_of: u64,
     }
 }
 
@@ -554,6 +645,8 @@ record! {
         notices: Vec<TaskNotice>,
         /// Tasks whose outcome was used and that no message of this task named before.
         depends_on: Vec<EnvelopeId>,
+        /// What was looked at before the task was accepted.
+        checks: Vec<Check>,
     }
 }
 
@@ -612,6 +705,8 @@ record! {
         reason: Text,
         /// What it took.
         usage: Vec<Measure>,
+        /// What was looked at before the task was rejected.
+        checks: Vec<Check>,
     }
 }
 
@@ -626,6 +721,10 @@ choice! {
         Delegate(Delegation) = "delegate",
         /// Takes an earlier Attest back.
         Revoke(Revocation) = "revoke",
+        /// The author's next key.
+        RotateKey(KeyRotation) = "rotate_key",
+        /// The end of the author's key.
+        RevokeKey(KeyRevocation) = "revoke_key",
     }
 }
 
@@ -674,8 +773,18 @@ record! {
     }
 }
 
+code! {
+    /// What a delegate may do.
+    DelegationScope(wire::attest::delegation::Scope) {
+        /// Start tasks, abandon them, ask for their cancellation.
+        Tasks,
+        /// Counter and decline offers.
+        Negotiation,
+    }
+}
+
 record! {
-    /// Lets another agent start tasks on the author's intents.
+    /// Lets another agent act on the author's intents.
     Delegation(wire::attest::Delegation) {
         /// Who.
         delegate: AgentId,
@@ -684,6 +793,34 @@ record! {
         intent: Option<EnvelopeId>,
         /// Up to and including this time.
         expires_at_us: Option<Time>,
+        /// What the delegate may do; empty means everything.
+        scopes: Vec<DelegationScope>,
+        /// How often the delegate may pass it on.
+        depth: u32,
+        /// The delegation that this one passes on.
+        of: Option<EnvelopeId>,
+    }
+}
+
+record! {
+    /// The author's next key: from this position on the author's present one signs nothing. The
+    /// next stands for the author once it consents: its first envelope names this one among its
+    /// causes.
+    KeyRotation(wire::attest::KeyRotation) {
+        /// The new key.
+        successor: AgentId,
+    } optional {
+        /// Why.
+        reason: Text,
+    }
+}
+
+record! {
+    /// The author's key signs nothing any more, from this position on.
+    KeyRevocation(wire::attest::KeyRevocation) {
+    } optional {
+        /// Why.
+        reason: Text,
     }
 }
 
@@ -778,6 +915,16 @@ record! {
         kind: Option<PolicyKind>,
         /// The policy itself; empty when revoking.
         text: Document,
+        /// What the text is written in; without a language it is for people, and not judged.
+        language: Option<PolicyLanguage>,
+    }
+}
+
+code! {
+    /// What a policy is written in.
+    PolicyLanguage(wire::policy_update::Language) {
+        /// Cedar, held to the ledger's schema of requests.
+        Cedar,
     }
 }
 

@@ -112,52 +112,52 @@ record! {
         size: u64,
         /// Media type, as in `text/csv`.
         media_type: Option<Name>,
+        /// The data itself where it is small and text; empty where it is not at hand.
+        inline: Document,
+    } check |data: &DataRef| hashes_to(&data.inline, &data.digest)
+}
+
+/// R13: a document that is at hand is the one that its digest names.
+fn hashes_to(inline: &Document, digest: &Digest) -> Result<(), Malformed> {
+    let document = inline.as_str().as_bytes();
+    match document.is_empty() || Digest::of(document) == *digest {
+        true => Ok(()),
+        false => Err(Malformed::from(Fault::DigestMismatch).within("inline")),
     }
 }
 
-/// A JSON Schema (2020-12) by digest, with the document inline where the author chose so.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Schema {
-    /// BLAKE3-256 of the document.
-    pub digest: Digest,
-    /// Where the document can be had.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uri: Option<Uri>,
-    /// The document itself; empty where it is not inline.
-    #[serde(default, skip_serializing_if = "crate::field::is_default")]
-    pub inline: Document,
+code! {
+    /// What the rules may take a schema document for.
+    Dialect(wire::schema::Dialect) {
+        /// JSON Schema 2020-12.
+        JsonSchema,
+    }
+}
+
+record! {
+    /// A schema by digest, with the document inline where the author chose so.
+    Schema(wire::Schema) {
+        /// BLAKE3-256 of the document.
+        digest: Digest,
+    } optional {
+        /// Where the document can be had.
+        uri: Option<Uri>,
+        /// The document itself; empty where it is not inline.
+        inline: Document,
+        /// What it is written in; without a dialect it is not judged.
+        dialect: Option<Dialect>,
+    } check |schema: &Schema| hashes_to(&schema.inline, &schema.digest)
 }
 
 impl Schema {
-    /// A schema with its document inline.
+    /// A JSON Schema 2020-12 with its document inline.
+    ///
+    /// # Errors
+    /// [`Fault`] when the document is too long.
     pub fn inline(document: &str) -> Result<Self, Fault> {
         let digest = Digest::of(document.as_bytes());
-        Ok(Self { digest, uri: None, inline: Document::new(document)? })
-    }
-}
-
-impl Field<wire::Schema> for Schema {
-    fn read(wire: wire::Schema) -> Result<Self, Malformed> {
-        let schema = Self {
-            digest: Digest::read(wire.digest).map_err(|e| e.within("digest"))?,
-            uri: Field::read(wire.uri).map_err(|e| e.within("uri"))?,
-            inline: Document::read(wire.inline).map_err(|e| e.within("inline"))?,
-        };
-        // R13: a schema reference resolves.
-        let document = schema.inline.as_str();
-        if !document.is_empty() && Digest::of(document.as_bytes()) != schema.digest {
-            return Err(Malformed::from(Fault::DigestMismatch).within("inline"));
-        }
-        Ok(schema)
-    }
-
-    fn write(&self) -> wire::Schema {
-        wire::Schema {
-            digest: self.digest.write(),
-            uri: self.uri.write(),
-            inline: self.inline.write(),
-        }
+        let (inline, dialect) = (Document::new(document)?, Some(Dialect::JsonSchema));
+        Ok(Self { inline, dialect, ..Self::new(digest) })
     }
 }
 

@@ -120,8 +120,8 @@ impl Graph {
         match negotiate {
             Negotiate::Decline(decline) => self.settle(decline.offer, OfferState::Declined),
             Negotiate::Withdraw(withdraw) => self.settle(withdraw.offer, OfferState::Withdrawn),
-            // They ask for something; the answer is a message of its own.
-            Negotiate::Counter(_) | Negotiate::RequestCancellation(_) => {}
+            // They ask for something, the answer is a message of its own; or open a bid.
+            Negotiate::Counter(_) | Negotiate::RequestCancellation(_) | Negotiate::Reveal(_) => {}
         }
     }
 
@@ -224,6 +224,16 @@ impl Graph {
             Attest::Revoke(revocation) => {
                 let revoked = self.store.mention(revocation.attestation, Kind::Attestation);
                 self.asserted(at, node, Relation::Revokes, revoked);
+            }
+            Attest::RotateKey(rotation) => {
+                let author = self.store.agent(at.author);
+                let successor = self.store.agent(rotation.successor);
+                self.asserted(at, successor, Relation::WasRevisionOf, author);
+                self.asserted(at, node, Relation::AttestsTo, successor);
+            }
+            Attest::RevokeKey(_) => {
+                let author = self.store.agent(at.author);
+                self.asserted(at, node, Relation::Revokes, author);
             }
         }
     }

@@ -21,16 +21,16 @@ use crate::node::NodeRef;
 /// | `WasAssociatedWith` | task → agent | wasAssociatedWith | TaskStart; the author of the offer |
 /// | `WasAttributedTo` | anything signed → agent | wasAttributedTo | the signed message; for a task, its initiator |
 /// | `ActedOnBehalfOf` | agent → agent | actedOnBehalfOf | Attest `delegate`; from the delegate |
-/// | `WasRevisionOf` | intent, capability, offer → its version before | wasRevisionOf | revisions, Offer `replaces` |
+/// | `WasRevisionOf` | intent, capability, offer, key → its version before | wasRevisionOf | revisions, Offer `replaces`, Attest `rotate_key` |
 /// | `Answers` | offer → intent | wasInfluencedBy | Offer |
 /// | `HadPlan` | offer → capability | hadPlan | Offer |
 /// | `Serves` | task → intent | hadPlan | TaskStart |
 /// | `Awards` | task → offer | hadPlan | TaskStart |
 /// | `Concludes` | receipt → task | wasGeneratedBy | TaskDone |
 /// | `GovernedBy` | what a policy holds for → policy | wasInfluencedBy | policies of a message, PolicyUpdate scope, policy results of a receipt |
-/// | `AttestsTo` | attestation → its subject | wasInfluencedBy | Attest `claim`, `delegate` |
+/// | `AttestsTo` | attestation → its subject | wasInfluencedBy | Attest `claim`, `delegate`, `rotate_key` |
 /// | `RestsOn` | attestation → data | wasDerivedFrom | Attest `claim` evidence |
-/// | `Revokes` | attestation → attestation | wasInvalidatedBy, reversed | Attest `revoke` |
+/// | `Revokes` | attestation → attestation, key | wasInvalidatedBy, reversed | Attest `revoke`, `revoke_key` |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Relation {

@@ -14,7 +14,7 @@ use tally_protocol::{AgentId, EnvelopeId, Position, Time, TraceId};
 use crate::graph::{Graph, ReceiptFacts, TaskFacts};
 use crate::node::NodeRef;
 use crate::relation::{Edge, Relation};
-use crate::store::{EdgeIx, NodeIx};
+use crate::store::{EdgeIx, Link, NodeIx};
 
 /// How far an offer came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -217,6 +217,29 @@ impl Graph {
             None => self.intents.keys().copied().collect(),
             Some(trace) => self.traces.get(&trace).into_iter().flatten().copied().collect(),
         };
+        self.workflow_over(trace_id, intents)
+    }
+
+    /// The coordination graph of the workflow that an intent belongs to: its trace, or without one
+    /// all versions of the intent. `None` when there is no such intent.
+    pub fn workflow_of(&self, intent: EnvelopeId) -> Option<Workflow> {
+        let node = self.store.find_node(&NodeRef::Intent(intent))?;
+        if let Some(trace_id) = self.intents.get(&node)?.trace_id {
+            return Some(self.workflow(Some(trace_id)));
+        }
+        let mut versions = BTreeSet::from([node]);
+        let mut open = vec![node];
+        while let Some(version) = open.pop() {
+            let revision = |link: &Link| link.relation == Relation::WasRevisionOf;
+            let before = self.store.outgoing(version).map(|(_, link)| link).filter(revision);
+            let before = before.map(|link| link.to);
+            let after = self.nodes_to(version, Relation::WasRevisionOf);
+            open.extend(before.chain(after).filter(|other| versions.insert(*other)));
+        }
+        Some(self.workflow_over(None, versions.into_iter().collect()))
+    }
+
+    fn workflow_over(&self, trace_id: Option<TraceId>, intents: Vec<NodeIx>) -> Workflow {
         Workflow {
             trace_id,
             edges: self.coordination_edges(&intents),

@@ -3,20 +3,27 @@
 use std::sync::Arc;
 
 use tally_api::v1::get_lineage_request::{Direction as WireDirection, Start as WireStart};
+use tally_api::v1::get_workflow_request::Workflow as WireWorkflow;
 use tally_api::v1::query_server::Query;
 use tally_api::v1::{
-    AtLeast, GetAgentRequest, GetAgentResponse, GetLineageRequest, GetLineageResponse,
-    ListIntentsRequest, ListIntentsResponse, ListTasksRequest, ListTasksResponse,
-    SearchCatalogRequest, SearchCatalogResponse, Selector as WireSelector,
+    AtLeast, GetAgentRequest, GetAgentResponse, GetComplianceRequest, GetComplianceResponse,
+    GetLineageRequest, GetLineageResponse, GetWorkflowRequest, GetWorkflowResponse,
+    ListFindingsRequest, ListFindingsResponse, ListIntentsRequest, ListIntentsResponse,
+    ListTasksRequest, ListTasksResponse, SearchCatalogRequest, SearchCatalogResponse,
+    Selector as WireSelector,
 };
-use tally_coordination::view::{self, AgentView, CatalogView, Selector};
+use tally_api::{MAX_MESSAGE_BYTES, search_scope};
+use tally_coordination::State;
+use tally_coordination::view::{
+    self, AgentView, CatalogView, ComplianceView, FindingsView, Selector,
+};
 use tally_node::{Node, Snapshot};
 use tally_protocol::message::Discover;
-use tally_protocol::{AgentId, EnvelopeId, TreeSize};
+use tally_protocol::{AgentId, EnvelopeId, TraceId, TreeSize};
 use tally_provenance::{Direction, Lineage, NodeRef, Start};
 use tonic::{Request, Response, Status};
 
-use crate::status::{Answer, invalid, stopping, unknown_start};
+use crate::status::{Answer, absent, invalid, stopping, too_large, unknown_start};
 
 pub(crate) struct Service {
     pub(crate) node: Node,
@@ -27,7 +34,21 @@ impl Service {
         let size = size(at_least);
         self.node.snapshot_at_least(size).await.ok_or_else(stopping)
     }
+
+    /// Asks a snapshot what may take long: schemas and policies of many objects.
+    async fn ask<T: Send + 'static>(
+        &self,
+        at_least: Option<AtLeast>,
+        question: impl FnOnce(&State) -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        let snapshot = self.snapshot(at_least).await?;
+        let asked = tokio::task::spawn_blocking(move || question(&snapshot.state));
+        asked.await.map_err(|_| stopping())
+    }
 }
+
+/// Room in a message for what is not the answer itself.
+const ANSWER_ROOM: usize = 1024;
 
 /// The size a caller waits for; a call's own deadline ends the wait.
 fn size(at_least: Option<AtLeast>) -> TreeSize {
@@ -51,11 +72,16 @@ impl Query for Service {
         &self,
         request: Request<SearchCatalogRequest>,
     ) -> Result<Response<SearchCatalogResponse>, Status> {
-        let SearchCatalogRequest { criteria, at_least } = request.into_inner();
+        let SearchCatalogRequest { criteria, at_least, searcher, capability } =
+            request.into_inner();
+        let scope = search_scope(&searcher, &capability).map_err(|_| {
+            invalid("searcher", "is no agent's key, or capability no envelope's id")
+        })?;
         let criteria = Discover::from_wire(criteria.unwrap_or_default());
         let criteria = criteria.map_err(Answer::from)?;
-        let snapshot = self.snapshot(at_least).await?;
-        Ok(Response::new(CatalogView::of(&snapshot.state, &criteria).into()))
+        let found =
+            self.ask(at_least, move |state| CatalogView::of(state, &criteria, &scope)).await?;
+        Ok(Response::new(found.into()))
     }
 
     async fn list_intents(
@@ -115,6 +141,67 @@ impl Query for Service {
             Ok(lineage) => Ok(Response::new(wire_lineage(&lineage))),
             Err(unknown) => Err(unknown_start(&unknown)),
         }
+    }
+
+    async fn get_workflow(
+        &self,
+        request: Request<GetWorkflowRequest>,
+    ) -> Result<Response<GetWorkflowResponse>, Status> {
+        let GetWorkflowRequest { workflow, at_least } = request.into_inner();
+        let asked = match workflow {
+            Some(WireWorkflow::TraceId(id)) => {
+                let id = id.as_slice().try_into().map(TraceId);
+                Ok(id.map_err(|_| invalid("trace_id", "must have 16 bytes"))?)
+            }
+            Some(WireWorkflow::Intent(id)) => {
+                let id = id.as_slice().try_into().map(EnvelopeId);
+                Err(id.map_err(|_| invalid("intent", "must have 32 bytes"))?)
+            }
+            None => return Err(invalid("workflow", "is required: a trace or an intent")),
+        };
+        let workflow = self
+            .node
+            .ask_graph(size(at_least), |graph| match &asked {
+                Ok(trace) => Some(graph.workflow(Some(*trace))),
+                Err(intent) => graph.workflow_of(*intent),
+            })
+            .await
+            .ok_or_else(stopping)?;
+        let workflow = match (workflow, asked) {
+            (Some(workflow), _) => workflow,
+            (None, Err(intent)) => return Err(absent(&intent)),
+            (None, Ok(_)) => return Err(invalid("trace_id", "is in no event of this ledger")),
+        };
+        let (json, dot) = (workflow.to_json().to_string(), workflow.to_dot());
+        if json.len() + dot.len() > MAX_MESSAGE_BYTES - ANSWER_ROOM {
+            return Err(too_large("workflow"));
+        }
+        Ok(Response::new(GetWorkflowResponse { as_of: workflow.as_of.0, json, dot }))
+    }
+
+    async fn get_compliance(
+        &self,
+        request: Request<GetComplianceRequest>,
+    ) -> Result<Response<GetComplianceResponse>, Status> {
+        let GetComplianceRequest { at_least } = request.into_inner();
+        Ok(Response::new(self.ask(at_least, ComplianceView::of).await?.into()))
+    }
+
+    async fn list_findings(
+        &self,
+        request: Request<ListFindingsRequest>,
+    ) -> Result<Response<ListFindingsResponse>, Status> {
+        let ListFindingsRequest { agent, at_least } = request.into_inner();
+        let agent = match agent.as_slice() {
+            [] => None,
+            bytes => Some(
+                AgentId::from_bytes(bytes)
+                    .map_err(|_| invalid("agent", "is no agent's key: 32 bytes of Ed25519"))?,
+            ),
+        };
+        let found =
+            self.ask(at_least, move |state| FindingsView::of(state, agent.as_ref())).await?;
+        Ok(Response::new(found.into()))
     }
 }
 

@@ -186,6 +186,12 @@ pub(crate) fn invalid(field: &'static str, message: &'static str) -> Status {
     Answer::new(Code::InvalidArgument, "request", format!("{field} {message}")).field(field).into()
 }
 
+/// An answer that does not fit into one message.
+pub(crate) fn too_large(what: &'static str) -> Status {
+    let message = format!("the {what} is too large for one answer; read the log and fold it");
+    Answer::new(Code::OutOfRange, "answer-too-large", message).field(what).into()
+}
+
 /// Nothing with this id is in the ledger.
 pub(crate) fn absent(id: &EnvelopeId) -> Status {
     let message = format!("envelope {id} is not in this ledger");

@@ -5,14 +5,14 @@
 
 use bytes::Bytes;
 use rayon::prelude::*;
-use tally_coordination::{State, admit};
+use tally_coordination::{Decision, State, admit};
 use tally_protocol::{
-    BadSignature, ChainHash, Event, Malformed, Origin, Position, Time, TreeSize, VerifiedEnvelope,
-    signature,
+    BadSignature, ChainHash, Digest, Event, Malformed, Origin, Position, Time, TreeSize,
+    VerifiedEnvelope, signature,
 };
 use tally_tlog::{Checkpoint, Frontier, Hash, SignedCheckpoint, VerifierKey};
 
-use crate::report::{FirstBad, Report, Verdict};
+use crate::report::{Decisions, FirstBad, Report, Verdict};
 
 /// Events that are judged together.
 const CHUNK_EVENTS: usize = 4_096;
@@ -180,6 +180,8 @@ struct Judge<'t> {
     recorded_at: Time,
     signed_size: TreeSize,
     committed: TreeSize,
+    decisions: u64,
+    decided: blake3::Hasher,
 }
 
 impl<'t> Judge<'t> {
@@ -192,6 +194,8 @@ impl<'t> Judge<'t> {
             recorded_at: Time(0),
             signed_size: TreeSize::ZERO,
             committed: TreeSize::ZERO,
+            decisions: 0,
+            decided: blake3::Hasher::new(),
         }
     }
 
@@ -234,11 +238,21 @@ impl<'t> Judge<'t> {
         }
         let change = admit(&self.state, id, said, at)
             .map_err(|refusal| FirstBad::new(next, refusal.rule.code(), refusal))?;
+        for decision in change.decisions() {
+            self.decide(next, decision);
+        }
         self.state.fold(change);
         self.recorded_at = at;
         self.chain = chain;
         self.frontier.append(leaf, |_, _| {});
         self.check_earlier()
+    }
+
+    fn decide(&mut self, position: Position, decision: &Decision) {
+        let json = serde_json::to_vec(decision).expect("a decision has keys of text");
+        self.decisions += 1;
+        self.decided.update(&position.0.to_be_bytes());
+        self.decided.update(&(json.len() as u64).to_be_bytes()).update(&json);
     }
 
     /// History contains every tree head that the examiner kept.
@@ -321,6 +335,8 @@ impl<'t> Judge<'t> {
             (None, false) => Verdict::Incomplete,
         };
         let root = self.frontier.root();
-        Report { verdict, size, root, first_bad, signed_size: self.signed_size, notes }
+        let digest = Digest(*self.decided.finalize().as_bytes());
+        let decisions = Decisions { count: self.decisions, digest };
+        Report { verdict, size, root, first_bad, signed_size: self.signed_size, decisions, notes }
     }
 }

@@ -1,7 +1,7 @@
 //! The verdict and what it covers.
 
 use serde::{Serialize, Serializer};
-use tally_protocol::{Position, TreeSize};
+use tally_protocol::{Digest, Position, TreeSize};
 use tally_tlog::Hash;
 
 /// What an examination came to.
@@ -62,8 +62,21 @@ pub struct Report {
     /// Events that the last good signed checkpoint covers.
     #[serde(serialize_with = "size")]
     pub signed_size: TreeSize,
+    /// Decisions that were made again on the way: policies, evaluations, auctions.
+    pub decisions: Decisions,
     /// What is missing for a verdict, or worth knowing.
     pub notes: Vec<String>,
+}
+
+/// Every decision that admissions rested on, in one number: whoever judges the same log anywhere
+/// comes to the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Decisions {
+    /// How many there are.
+    pub count: u64,
+    /// BLAKE3-256 over all of them, in log order: of each the position in eight big-endian bytes,
+    /// the length of its JSON in eight more, and the JSON.
+    pub digest: Digest,
 }
 
 fn size<S: Serializer>(size: &TreeSize, serializer: S) -> Result<S::Ok, S::Error> {

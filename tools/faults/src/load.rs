@@ -332,7 +332,7 @@ impl Agent {
     /// Tells what may happen to a ledger under attack from what may not.
     fn not_appended(&mut self, place: usize, error: Error) -> Result<Answer, Violation> {
         match error {
-            Error::Unreachable(_) | Error::StreamEnded => Ok(Answer::CutOff),
+            Error::Unreachable(_) | Error::StreamEnded | Error::Observed(_) => Ok(Answer::CutOff),
             Error::Rejected(rejection) if rejection.code == Code::ResourceExhausted => {
                 self.open[place].refused = Some(rejection.code);
                 Ok(Answer::NoSpace)
@@ -350,6 +350,7 @@ impl Agent {
             | Error::Fork { .. }
             | Error::BadEvent { .. }
             | Error::BrokenChain { .. }
+            | Error::BrokenRule { .. }
             | Error::BadAnswer(_) => Err(Violation::BadAnswer(error)),
         }
     }

@@ -4,13 +4,16 @@ use std::sync::LazyLock;
 
 use prost::Message as _;
 use tally_api::v1;
-use tally_coordination::view::{CapabilityView, IntentView, OfferView, TaskView};
+use tally_coordination::view::{
+    AuctionView, CapabilityView, FindingsView, IntentView, OfferView, TaskView,
+};
+use tally_coordination::{Finding, FindingKind, Object};
 use tally_protocol::event::ChainHash;
 use tally_protocol::message::{AdvertiseCapability, Intent, Message};
 use tally_protocol::parts::Label;
 use tally_protocol::{
-    AgentKey, AuthorSequence, Envelope, EnvelopeId, Event, Position, SignedEnvelope, Time, TraceId,
-    wire,
+    AgentKey, AuthorSequence, Digest, Envelope, EnvelopeId, Event, Position, SignedEnvelope, Time,
+    TraceId, wire,
 };
 use tally_tlog::{
     Checkpoint, Hash, LeafIndex, LogProof, MemoryTree, NoteSigner, Origin, SignedCheckpoint,
@@ -427,7 +430,7 @@ pub fn append_response(rng: &mut Rng) -> Vec<u8> {
 
 /// An answer of any other kind, behind its number.
 pub fn answer(rng: &mut Rng) -> Vec<u8> {
-    let which = rng.below(9) as u8;
+    let which = rng.below(11) as u8;
     let body = match which {
         0 => {
             let (receipt, event) = log_receipt(rng);
@@ -463,6 +466,8 @@ pub fn answer(rng: &mut Rng) -> Vec<u8> {
             recorded_at_us: 1,
         }
         .encode_to_vec(),
+        8 => findings(rng).encode_to_vec(),
+        9 => compliance(rng).encode_to_vec(),
         _ => v1::GetConsistencyProofResponse {
             proof: (0..rng.below(66)).map(|_| rng.array::<32>().to_vec()).collect(),
             new_size: rng.edge(),
@@ -483,7 +488,13 @@ pub fn request(rng: &mut Rng) -> Vec<u8> {
                 Message::Discover(discover) => Some(discover.to_wire()),
                 _ => None,
             });
-            v1::SearchCatalogRequest { criteria, at_least: None }.encode_to_vec()
+            v1::SearchCatalogRequest {
+                criteria,
+                at_least: None,
+                searcher: author(rng.byte()).agent().as_bytes().to_vec(),
+                capability: id(rng).0.to_vec(),
+            }
+            .encode_to_vec()
         }
         _ => {
             let selector = Some(v1::Selector {
@@ -527,11 +538,52 @@ fn capability(rng: &mut Rng) -> CapabilityView {
 }
 
 fn catalog(rng: &mut Rng) -> v1::SearchCatalogResponse {
-    use v1::search_catalog_response::{Criterion, NearMiss};
-    let failed = vec![Criterion { field: "category".to_owned(), found: "other".to_owned() }];
+    use v1::search_catalog_response::{Criterion, Match, NearMiss};
+    let failed = vec![Criterion {
+        field: "output_schema".to_owned(),
+        found: "other".to_owned(),
+        path: "/type".to_owned(),
+    }];
     let miss = NearMiss { capability: Some(capability(rng).into()), failed };
-    let matches = (0..rng.below(3)).map(|_| capability(rng).into()).collect();
+    let scores = vec![tally_protocol::wire::Measure {
+        name: "price".to_owned(),
+        value: 500,
+        unit: String::new(),
+    }];
+    let found =
+        |rng: &mut Rng| Match { capability: Some(capability(rng).into()), scores: scores.clone() };
+    let matches = (0..rng.below(3)).map(|_| found(rng)).collect();
     v1::SearchCatalogResponse { as_of: rng.edge(), matches, near_misses: vec![miss] }
+}
+
+fn findings(rng: &mut Rng) -> v1::ListFindingsResponse {
+    let kind = *rng.one_of(&FindingKind::ALL);
+    let finding = Finding {
+        kind,
+        agent: author(rng.byte()).agent(),
+        object: Object::Task(id(rng)),
+        event: id(rng),
+        position: Position(rng.edge()),
+        found: "says failed".to_owned(),
+    };
+    FindingsView { as_of: rng.edge(), findings: vec![finding] }.into()
+}
+
+fn compliance(rng: &mut Rng) -> v1::GetComplianceResponse {
+    use v1::get_compliance_response::NotCompliant;
+    let digest = "00".repeat(32);
+    let request = r#"{"agent": "a", "action": "advertise", "at": 1,
+        "capability": {"id": "c", "name": "n", "category": "k"}}"#;
+    let decision = format!(
+        r#"{{"policy_set": "{digest}", "request": "{digest}", "allowed": false, "grounds": []}}"#
+    );
+    let record = format!(r#"{{"request": {request}, "decision": {decision}}}"#);
+    let found = NotCompliant {
+        object: Some((&Object::Offer(id(rng))).into()),
+        why: vec!["it is not allowed".to_owned()],
+        record,
+    };
+    v1::GetComplianceResponse { as_of: rng.edge(), not_compliant: vec![found] }
 }
 
 fn offer(rng: &mut Rng) -> OfferView {
@@ -544,6 +596,8 @@ fn offer(rng: &mut Rng) -> OfferView {
         provider: author(rng.byte()).agent(),
         terms: terms.expect("pinned"),
         standing: "live".to_owned(),
+        revealed: None,
+        policy_set: rng.once_in(2).then(|| Digest(rng.array())),
         position: Position(rng.edge()),
         recorded_at_us: Time(1),
     }
@@ -562,6 +616,12 @@ fn intent(rng: &mut Rng) -> IntentView {
         trace_id: rng.once_in(2).then(|| TraceId(rng.array())),
         standing: "open".to_owned(),
         offers: (0..rng.below(2)).map(|_| offer(rng)).collect(),
+        auction: rng.once_in(2).then(|| AuctionView {
+            mechanism: "vickrey".to_owned(),
+            phase: "closed".to_owned(),
+            winner: Some(id(rng)),
+            price: None,
+        }),
         tasks: (0..rng.below(2)).map(|_| task(rng)).collect(),
         position: Position(rng.edge()),
         recorded_at_us: Time(1),

@@ -4,6 +4,7 @@ use serde::Serialize;
 use tally_client::Subscription;
 use tally_node::history::READ_LIMIT;
 use tally_protocol::message::{AdvertiseCapability, Attest, Intent, Message, Negotiate, Observe};
+use tally_protocol::parts::Price;
 use tally_protocol::{ChainHash, Envelope, EnvelopeId, Event, Position, Time};
 use tally_store::LogReader;
 
@@ -130,6 +131,10 @@ fn summary(message: &Message) -> String {
         Message::Negotiate(Negotiate::RequestCancellation(request)) => {
             format!("asks to cancel {}", short(request.task))
         }
+        Message::Negotiate(Negotiate::Reveal(reveal)) => {
+            let Price { amount, currency } = &reveal.price;
+            format!("opens the bid {}: {amount} {currency}", short(reveal.offer))
+        }
         Message::TaskStart(start) => {
             format!("awards {} (attempt {})", short(start.offer), start.attempt)
         }
@@ -146,6 +151,10 @@ fn summary(message: &Message) -> String {
         Message::Attest(Attest::Revoke(revocation)) => {
             format!("revokes {}", short(revocation.attestation))
         }
+        Message::Attest(Attest::RotateKey(rotation)) => {
+            format!("goes on as {}", rotation.successor.short())
+        }
+        Message::Attest(Attest::RevokeKey(_)) => "signs nothing any more".into(),
         Message::PolicyUpdate(policy) => {
             format!("{} {} v{}", policy.action.name(), policy.name, policy.policy_version)
         }

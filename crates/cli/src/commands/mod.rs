@@ -1,12 +1,22 @@
 //! The commands.
 
 pub(crate) mod backup;
+pub(crate) mod compliance;
+pub(crate) mod decisions;
+pub(crate) mod findings;
 pub(crate) mod fsck;
 pub(crate) mod keygen;
 pub(crate) mod lineage;
 pub(crate) mod log;
 pub(crate) mod objects;
+pub(crate) mod policy;
 pub(crate) mod prove;
+pub(crate) mod provide;
+pub(crate) mod pursue;
+pub(crate) mod schema;
+pub(crate) mod seal;
 pub(crate) mod serve;
 pub(crate) mod submit;
 pub(crate) mod verify;
+pub(crate) mod why;
+pub(crate) mod workflow;

@@ -1,23 +1,36 @@
 //! `tally catalog`, `tally intent`, `tally task`: what the log has come to.
 
 use serde::Serialize;
-use tally_coordination::view::{self, CapabilityView, CatalogView, IntentView, Selector, TaskView};
+use std::path::Path;
+
+use tally_coordination::view::{
+    self, CapabilityView, CatalogView, IntentView, MatchView, Scope, Selector, TaskView,
+};
 use tally_protocol::message::Discover;
-use tally_protocol::parts::{Label, Name, Text};
+use tally_protocol::parts::{Label, Name, Schema, Text};
 use tally_protocol::{Time, TreeSize};
 
 use crate::args::{CatalogArgs, ObjectArgs};
 use crate::error::CliError;
 use crate::output::{Output, duration_text, short, table};
 use crate::source::{Source, state_of};
+use crate::text::read_text;
 
 pub(crate) async fn catalog(args: CatalogArgs, output: Output) -> Result<(), CliError> {
     let criteria = criteria(&args)?;
-    let catalog = match Source::open(&args.source, output).await? {
-        Source::Server(client) => client.catalog(&criteria, TreeSize::ZERO).await?,
-        Source::Directory(reader) => CatalogView::of(&state_of(&reader)?, &criteria),
+    let scope = Scope { searcher: args.searcher, capability: args.why_not };
+    let source = Source::open(&args.source, output).await?;
+    let catalog = match &source {
+        Source::Server(client) if args.at.at.is_none() => {
+            client.catalog(&criteria, &scope, TreeSize::ZERO).await?
+        }
+        _ => CatalogView::of(&source.state_at(args.at.at).await?, &criteria, &scope),
     };
-    output.answer(&catalog, |catalog| catalog_text(catalog, args.misses));
+    let nothing = catalog.matches.is_empty() && catalog.near_misses.is_empty();
+    if let Some(id) = args.why_not.filter(|_| nothing) {
+        return Err(CliError::Absent(format!("no capability {id} is in this ledger")));
+    }
+    output.answer(&catalog, |catalog| catalog_text(catalog, args.misses || args.why_not.is_some()));
     Ok(())
 }
 
@@ -33,19 +46,40 @@ fn criteria(args: &CatalogArgs) -> Result<Discover, CliError> {
     for tag in &args.tag {
         criteria.tags.push(Name::new(tag).map_err(|error| usage("--tag", &error))?);
     }
+    let schema = |path: &Path| {
+        let wrong = |error| CliError::Usage(format!("{}: {error}", path.display()));
+        Schema::inline(&read_text(path)?).map_err(wrong)
+    };
+    if let Some(path) = &args.input_schema {
+        criteria.input_schema = Some(schema(path)?);
+    }
+    if let Some(path) = &args.output_schema {
+        criteria.output_schema = Some(schema(path)?);
+    }
+    if args.max_cost.is_some() {
+        criteria.max_cost.clone_from(&args.max_cost);
+    }
     Ok(criteria)
 }
 
 fn catalog_text(catalog: &CatalogView, misses: bool) -> String {
-    let mut found = table(&["capability", "id", "owner", "category", "tags", "cost"]);
-    for capability in &catalog.matches {
-        found.add_row(capability_row(capability));
+    let mut found =
+        table(&["capability", "id", "owner", "category", "tags", "cost", "price", "reliability"]);
+    for MatchView { capability, scores } in &catalog.matches {
+        let score = |factor: &str| {
+            let found = scores.iter().find(|score| score.name.as_str() == factor);
+            found.map_or(String::new(), |score| score.value.to_string())
+        };
+        let scores = [score("price"), score("reliability")];
+        found.add_row(capability_row(capability).into_iter().chain(scores));
     }
     let mut text = format!("{found}\n{} capabilities", catalog.matches.len());
     if misses {
         for miss in &catalog.near_misses {
-            let reasons =
-                miss.failed.iter().map(|failed| format!("{}: {}", failed.field, failed.found));
+            let reasons = miss.failed.iter().map(|failed| match failed.path.as_str() {
+                "" => format!("{}: {}", failed.field, failed.found),
+                path => format!("{} at {path}: {}", failed.field, failed.found),
+            });
             let reasons: Vec<_> = reasons.collect();
             let name = &miss.capability.terms.name;
             text.push_str(&format!("\nnot {name}: {}", reasons.join("; ")));

@@ -1,21 +1,20 @@
 //! `tally submit`: messages in JSON, signed and appended one after the other.
 
-use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tally_client::Context;
+use tally_client::{Client, Context};
+use tally_coordination::view::Selector;
+use tally_protocol::message::TaskStart;
 use tally_protocol::{EnvelopeId, Message, Position, Time, TraceId};
 
 use crate::args::SubmitArgs;
+use crate::defaults::fill_in;
 use crate::error::CliError;
-use crate::keys::read_agent_key;
 use crate::output::{Output, time_text};
-use crate::source::connect;
-
-/// Most bytes of a submission.
-const MAX_SUBMISSION_BYTES: u64 = 16 * 1024 * 1024;
+use crate::source::author;
+use crate::text::read_text;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,10 +38,11 @@ struct Appended {
 
 pub(crate) async fn run(args: SubmitArgs, output: Output) -> Result<(), CliError> {
     let statements = read_statements(&args.file)?;
-    let key = read_agent_key(&args.key)?;
-    let client = connect(&args.url, args.log_key.as_deref()).await?;
-    let author = client.author(key);
-    for Statement { message, trace_id, causes } in statements {
+    let author = author(&args.writer).await?;
+    for Statement { mut message, trace_id, causes } in statements {
+        if let Message::TaskStart(start) = &mut message {
+            pin(author.client(), start).await?;
+        }
         let kind = message.kind().name();
         let receipt = author.append(message, Context { trace_id, causes }).await?;
         let appended = Appended {
@@ -65,8 +65,21 @@ pub(crate) async fn run(args: SubmitArgs, output: Output) -> Result<(), CliError
     Ok(())
 }
 
+/// A TaskStart that pins no policies is given those that judge its offer now.
+async fn pin(client: &Client, start: &mut TaskStart) -> Result<(), CliError> {
+    if start.policy_set.is_some() || !start.policies.is_empty() {
+        return Ok(());
+    }
+    let selector = Selector { id: Some(start.intent), ..Selector::default() };
+    let (_, intents) = client.intents(selector).await?;
+    let mut offers = intents.iter().flat_map(|intent| &intent.offers);
+    start.policy_set =
+        offers.find(|offer| offer.id == start.offer).and_then(|offer| offer.policy_set);
+    Ok(())
+}
+
 fn read_statements(path: &Path) -> Result<Vec<Statement>, CliError> {
-    parse_statements(&read_limited(path)?)
+    parse_statements(&read_text(path)?)
         .map_err(|error| CliError::Usage(format!("{}: {error}", path.display())))
 }
 
@@ -83,7 +96,8 @@ pub(crate) fn parse_statements(text: &str) -> Result<Vec<Statement>, String> {
     flat.enumerate().map(|(i, value)| read_statement(i, value)).collect()
 }
 
-fn read_statement(index: usize, value: Value) -> Result<Statement, String> {
+fn read_statement(index: usize, mut value: Value) -> Result<Statement, String> {
+    fill_in(&mut value);
     let bare = value.get("message").is_none();
     let read = if bare {
         serde_json::from_value(value).map(|message| Statement {
@@ -100,22 +114,4 @@ fn read_statement(index: usize, value: Value) -> Result<Statement, String> {
              {{\"intent\": {{\"open\": {{\"outcome\": \"…\"}}}}}}"
         )
     })
-}
-
-fn read_limited(path: &Path) -> Result<String, CliError> {
-    let mut text = String::new();
-    let limit = MAX_SUBMISSION_BYTES + 1;
-    let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(limit).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(limit).read_to_string(&mut text))
-    };
-    read.map_err(|error| CliError::Usage(format!("{}: {error}", path.display())))?;
-    if text.len() as u64 > MAX_SUBMISSION_BYTES {
-        let path = path.display();
-        return Err(CliError::Usage(format!(
-            "{path} has more than {MAX_SUBMISSION_BYTES} bytes; split it"
-        )));
-    }
-    Ok(text)
 }

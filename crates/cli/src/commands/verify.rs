@@ -7,7 +7,7 @@ use serde::Serialize;
 use tally_protocol::{AgentId, EnvelopeId, Event, Origin, Position, TreeSize, signature};
 use tally_store::{Located, ScanError, Scanned, scan};
 use tally_tlog::{Checkpoint, LogProof, SignedCheckpoint, VerifierKey};
-use tally_verify::{FirstBad, Item, Report, Trust, Verdict, verify_ledger};
+use tally_verify::{Decisions, FirstBad, Item, Report, Trust, Verdict, verify_ledger};
 
 use crate::args::VerifyArgs;
 use crate::error::CliError;
@@ -189,6 +189,10 @@ fn report_text(report: &Report) -> String {
         )),
     }
     text.push_str(&format!("\nroot {}", report.root));
+    if report.decisions.count > 0 {
+        let Decisions { count, digest } = &report.decisions;
+        text.push_str(&format!("\n{count} decisions made again, together {digest}"));
+    }
     for note in &report.notes {
         text.push_str(&format!("\nnote: {note}"));
     }

@@ -5,11 +5,15 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::task::Poll;
 
 use indicatif::ProgressBar;
-use tally_client::{Author, Client, Context, Receipt, Subscription};
+use tally_client::roles::weighted;
+use tally_client::{Author, Client, Context, Observer, Receipt, Subscription};
+use tally_coordination::evaluate::{self, Factor};
+use tally_coordination::view::Scope;
+use tally_coordination::{State, compliance};
 use tally_protocol::message::{
-    AdvertiseCapability, Attest, Candidate, CapabilityTerms, Claim, ClaimSubject, Counter,
-    Deadlines, Discover, Evaluation, Intent, IntentTerms, Monitoring, Negotiate, Observe, Offer,
-    Outcome, PolicyAction, PolicyKind, PolicyScope, PolicyUpdate, ProgressState, Selection,
+    AdvertiseCapability, Attest, CapabilityTerms, Claim, ClaimSubject, Counter, Deadlines,
+    Discover, Evaluation, Intent, IntentTerms, Monitoring, Negotiate, Observe, Offer, Outcome,
+    PolicyAction, PolicyKind, PolicyLanguage, PolicyScope, PolicyUpdate, ProgressState, Selection,
     Severity, TaskDone, TaskNotice, TaskProgress, TaskStart,
 };
 use tally_protocol::parts::{
@@ -36,8 +40,11 @@ const MAX_DEPENDENCIES: usize = 500;
 /// Attempts at one task before the workflow is given up.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// How the initiator weighs offers: one point a cent, and one a second.
-const METHOD: &str = "least-total/1";
+/// What the initiator holds everybody to who works for it.
+const POLICY: &str = r#"@id("cents") @reason("work is paid in cents of a euro")
+forbid (principal, action, resource) unless {
+    context has cost && context.cost.currency == "EUR.cent"
+};"#;
 
 const HOUR_US: u64 = 3_600_000_000;
 
@@ -80,8 +87,10 @@ pub(crate) async fn play(
         providers.push(provider.publish().await?);
     }
     let bar = output.progress("playing", script.tasks().len() as u64);
-    let events = connect().await?.subscribe(from).await?;
-    let mut conductor = Conductor::new(initiator, script, events, bar).await?;
+    let client = connect().await?;
+    let events = client.subscribe(from).await?;
+    let observer = Observer::start(client);
+    let mut conductor = Conductor::new(initiator, script, (events, observer), bar).await?;
     let (done_to, done) = watch::channel(false);
     let conducting = async {
         let completed = conductor.conduct().await;
@@ -246,22 +255,15 @@ impl Provider<'_> {
     async fn publish(mut self) -> Result<Self, CliError> {
         for category in self.script.categories() {
             let terms = CapabilityTerms {
-                name: category.clone(),
-                category: category.clone(),
                 description: text(&format!("{category} by {}", self.agent.name)),
                 tags: vec![name("workflow")],
-                input_schema: None,
-                output_schema: None,
-                constraints: Vec::new(),
                 resources: vec![Resource {
                     name: name("cpu.cores"),
                     amount: 4,
                     unit: Some(name("1")),
                 }],
-                policies: Vec::new(),
-                performance: Vec::new(),
                 cost: Some(price(self.rate())),
-                side_effects: Vec::new(),
+                ..CapabilityTerms::new(category.clone(), category.clone())
             };
             let message = Message::AdvertiseCapability(AdvertiseCapability::Publish(terms));
             let id = self.agent.say(message, Vec::new()).await?;
@@ -341,15 +343,10 @@ impl Provider<'_> {
             % self.script.providers().len();
         let duration_us = task.runtime_us / 100 * (100 + 12 * distance as u64);
         Offer {
-            intent,
-            capability: self.seen.capabilities[&task.category],
-            replaces: None,
-            conditions: Vec::new(),
-            resources: Vec::new(),
             estimated_duration_us: duration_us,
-            policies: Vec::new(),
             price: Some(price(50 + 5 * distance as u64 + duration_us * self.rate() / 60_000_000)),
             valid_until_us: Some(Time(now_i64()).plus_us(24 * HOUR_US)),
+            ..Offer::new(intent, self.seen.capabilities[&task.category])
         }
     }
 
@@ -403,14 +400,12 @@ impl Provider<'_> {
     ) -> Result<(), CliError> {
         let Report { percent, inputs, outputs, notices, depends_on } = report;
         let progress = TaskProgress {
-            task,
-            state,
             percent,
             inputs,
             outputs,
-            estimated_done_us: None,
             notices,
             depends_on,
+            ..TaskProgress::new(task, state)
         };
         self.agent.say(Message::TaskProgress(progress), vec![task]).await.map(|_| ())
     }
@@ -429,15 +424,12 @@ impl Provider<'_> {
         let run = if fails.is_some() { task.failed_us() } else { task.runtime_us };
         let at = |us: u64| Some(Time(i64::try_from(us).unwrap_or(i64::MAX)));
         let done = TaskDone {
-            task: id,
-            outcome: if fails.is_some() { Outcome::Failed } else { Outcome::Succeeded },
             started_at_us: at(begin),
             ended_at_us: at(begin.saturating_add(run)),
             inputs,
             outputs,
-            policy_results: Vec::new(),
             reason: text(fails.unwrap_or_default()),
-            usage: Vec::new(),
+            ..TaskDone::new(id, if fails.is_some() { Outcome::Failed } else { Outcome::Succeeded })
         };
         self.agent.say(Message::TaskDone(done), vec![id]).await.map(|_| ())
     }
@@ -464,6 +456,7 @@ struct Conductor<'s> {
     agent: Agent<'s>,
     script: &'s Script,
     events: Subscription,
+    observer: Observer,
     bar: ProgressBar,
     policy: EnvelopeId,
     /// Providers that the catalog names for each kind of work.
@@ -496,7 +489,7 @@ impl<'s> Conductor<'s> {
     async fn new(
         agent: Agent<'s>,
         script: &'s Script,
-        events: Subscription,
+        (events, observer): (Subscription, Observer),
         bar: ProgressBar,
     ) -> Result<Self, CliError> {
         let waiting: Vec<usize> = script.tasks().iter().map(|task| task.after.len()).collect();
@@ -508,19 +501,22 @@ impl<'s> Conductor<'s> {
         }
         let ready = (0..waiting.len()).filter(|i| waiting[*i] == 0).collect();
         let policy = PolicyUpdate {
-            scope: PolicyScope::Agent(agent.id()),
-            name: name("data-handling"),
-            policy_version: now_us(),
-            action: PolicyAction::Activate,
             kind: Some(PolicyKind::Compliance),
-            text: Document::new("Raw data is deleted once its receipt is recorded.")
-                .expect("a short policy"),
+            text: Document::new(POLICY).expect("a short policy"),
+            language: Some(PolicyLanguage::Cedar),
+            ..PolicyUpdate::new(
+                PolicyScope::Agent(agent.id()),
+                name("payment"),
+                now_us(),
+                PolicyAction::Activate,
+            )
         };
         let policy = agent.say(Message::PolicyUpdate(policy), Vec::new()).await?;
         Ok(Self {
             agent,
             script,
             events,
+            observer,
             bar,
             policy,
             competitors: HashMap::new(),
@@ -559,16 +555,10 @@ impl<'s> Conductor<'s> {
         let task = &self.script.tasks()[index];
         self.discover(&task.category).await?;
         let terms = IntentTerms {
-            outcome: text(&format!("{} of {}", task.id, self.script.name())),
             category: Some(task.category.clone()),
             inputs: portions(&task.inputs).swap_remove(0),
-            output_schema: None,
-            constraints: Vec::new(),
             policies: vec![PolicyRef { update: self.policy }],
-            priority: 0,
-            deadline_us: None,
             utility_weights: weights(),
-            privacy: None,
             selection: Some(Selection::ContractNet),
             labels: vec![Label {
                 key: name(TASK_LABEL_KEY),
@@ -576,6 +566,7 @@ impl<'s> Conductor<'s> {
                     CliError::Usage(format!("the id of task {:?} {fault}", task.id))
                 })?,
             }],
+            ..IntentTerms::new(text(&format!("{} of {}", task.id, self.script.name())))
         };
         let causes = self.parents(task).take(16).collect();
         let intent = self.agent.say(Message::Intent(Intent::Open(terms)), causes).await?;
@@ -595,22 +586,18 @@ impl<'s> Conductor<'s> {
             return Ok(());
         }
         let criteria = Discover {
-            input_schema: None,
-            output_schema: None,
             category: Some(category.clone()),
             tags: vec![name("workflow")],
-            constraints: Vec::new(),
-            resources: Vec::new(),
-            max_cost: None,
-            trust: Vec::new(),
+            ..Discover::new()
         };
         self.agent.say(Message::Discover(criteria.clone()), Vec::new()).await?;
         let client = self.agent.author.client();
         let head = client.head().await?;
-        let catalog = client.catalog(&criteria, head.size).await?;
+        let scope = Scope { searcher: Some(self.agent.id()), capability: None };
+        let catalog = client.catalog(&criteria, &scope, head.size).await?;
         let ours = catalog.matches.iter().filter(|found| {
             // An earlier run's providers do not answer any more.
-            found.position >= self.first_position()
+            found.capability.position >= self.first_position()
         });
         self.competitors.insert(category.clone(), ours.count());
         Ok(())
@@ -631,9 +618,11 @@ impl<'s> Conductor<'s> {
         if negotiation.offers.len() < self.competitors[&task.category] {
             return Ok(());
         }
-        let best = best(negotiation).expect("there is an offer");
         if task.countered && !negotiation.countered {
             negotiation.countered = true;
+            let known = negotiation.offers.keys().copied().collect();
+            let (best, _) = self.weighed(intent, known, None).await?;
+            let negotiation = &self.open[&intent];
             let asked = negotiation.offers[&best].price.as_ref().map_or(0, |price| price.amount);
             let counter = Counter {
                 offer: best,
@@ -656,24 +645,27 @@ impl<'s> Conductor<'s> {
         replaces: Option<EnvelopeId>,
         attempt: u32,
     ) -> Result<(), CliError> {
-        let offer = best(&negotiation).expect("there is an offer");
+        let known = negotiation.offers.keys().copied().collect();
+        let (offer, evaluation) = self.weighed(intent, known, replaces).await?;
+        let policies = vec![PolicyRef { update: self.policy }];
+        let state = self.observer.state();
+        let policy_set = state
+            .intent(&intent)
+            .zip(state.offer(&offer))
+            .and_then(|(i, o)| compliance::policy_set(&state, i, o, &policies));
         let task = &self.script.tasks()[negotiation.task];
         // The executor names the dependencies that do not fit here.
         let mut depends_on = dependencies(task, &self.ended);
         depends_on.truncate(MAX_DEPENDENCIES);
         let start = TaskStart {
-            intent,
-            offer,
-            attempt,
-            parameters: Vec::new(),
-            constraints: Vec::new(),
-            policies: vec![PolicyRef { update: self.policy }],
+            policies,
+            policy_set,
+            price: negotiation.offers[&offer].price.clone(),
             monitoring: Some(Monitoring {
                 report_every_us: 0,
                 observers: Vec::new(),
                 instructions: Text::default(),
             }),
-            output_schema: None,
             depends_on,
             replaces,
             deadlines: Some(Deadlines {
@@ -682,12 +674,36 @@ impl<'s> Conductor<'s> {
                 done_by_us: Some(Time(now_i64()).plus_us(12 * HOUR_US)),
                 heartbeat_us: 0,
             }),
-            evaluation: Some(evaluation(&negotiation)),
+            evaluation: Some(evaluation),
+            ..TaskStart::new(intent, offer, attempt)
         };
         let id = self.agent.say(Message::TaskStart(Box::new(start)), vec![offer]).await?;
         negotiation.offers.remove(&offer);
         self.running.insert(id, Awarded { intent, negotiation, attempt });
         Ok(())
+    }
+
+    /// The best of these offers, and how it compares: by the ledger's method, over the log as this
+    /// agent folds it itself.
+    async fn weighed(
+        &self,
+        intent: EnvelopeId,
+        offers: Vec<EnvelopeId>,
+        replaces: Option<EnvelopeId>,
+    ) -> Result<(EnvelopeId, Evaluation), CliError> {
+        let is_known = |state: &State| {
+            let ended = |task| state.task(&task).is_some_and(|task| !task.is_live());
+            offers.iter().all(|id| state.offer(id).is_some()) && replaces.is_none_or(ended)
+        };
+        let state = self.observer.until(|state| is_known(state).then(|| state.clone())).await?;
+        let again = replaces.and_then(|task| state.task(&task)).map(|task| task.terms.offer);
+        let open = state.intent(&intent).expect("offers are for intents of the log");
+        let at = Time(now_i64()).max(state.recorded_at());
+        let evaluation = weighted(&state, open, again, at);
+        let ranked = evaluate::ranked(&state, &evaluation);
+        let best = ranked.into_iter().find(|candidate| offers.contains(&candidate.offer));
+        let best = best.ok_or_else(|| CliError::Failed("no offer can be awarded".into()))?.offer;
+        Ok((best, evaluation))
     }
 
     /// False when a task has failed for good.
@@ -721,49 +737,7 @@ impl<'s> Conductor<'s> {
     }
 }
 
+/// Price and time count the same.
 fn weights() -> Vec<Measure> {
-    vec![
-        Measure { name: name("price"), value: 1, unit: Some(name("EUR.cent")) },
-        Measure { name: name("duration"), value: 1, unit: Some(name("s")) },
-    ]
-}
-
-/// Price in cents plus duration in seconds.
-fn total(offer: &Offer) -> i64 {
-    let price = offer.price.as_ref().map_or(0, |price| price.amount);
-    let seconds = offer.estimated_duration_us / 1_000_000;
-    i64::try_from(price.saturating_add(seconds)).unwrap_or(i64::MAX)
-}
-
-/// The least total; of equal ones, the least id.
-fn best(negotiation: &Negotiation) -> Option<EnvelopeId> {
-    negotiation.offers.iter().min_by_key(|(id, offer)| (total(offer), **id)).map(|(id, _)| *id)
-}
-
-fn evaluation(negotiation: &Negotiation) -> Evaluation {
-    let candidate = |(id, offer): (&EnvelopeId, &Offer)| Candidate {
-        offer: *id,
-        scores: vec![
-            Measure {
-                name: name("price"),
-                value: offer
-                    .price
-                    .as_ref()
-                    .map_or(0, |p| i64::try_from(p.amount).unwrap_or(i64::MAX)),
-                unit: Some(name("EUR.cent")),
-            },
-            Measure {
-                name: name("duration"),
-                value: i64::try_from(offer.estimated_duration_us / 1_000_000).unwrap_or(i64::MAX),
-                unit: Some(name("s")),
-            },
-        ],
-        total: total(offer),
-        disqualified: None,
-    };
-    Evaluation {
-        method: name(METHOD),
-        weights: weights(),
-        candidates: negotiation.offers.iter().map(candidate).collect(),
-    }
+    [Factor::Price, Factor::Time].map(|factor| Measure::new(name(factor.name()), 1)).into()
 }

@@ -177,7 +177,7 @@ fn data_refs(
             let size = sizes.get(id.as_str()).copied().unwrap_or(0);
             let digest = Digest::of(format!("{uri}\n{size}").as_bytes());
             let uri = Uri::new(uri).map_err(|fault| usage(format!("file {id:?} {fault}")))?;
-            Ok(DataRef { uri, digest, size, media_type: None })
+            Ok(DataRef { size, ..DataRef::new(uri, digest) })
         })
         .collect()
 }

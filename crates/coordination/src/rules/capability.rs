@@ -8,6 +8,7 @@ use tally_protocol::message::{
 use tally_protocol::{EnvelopeId, parts::Name};
 
 use super::{Context, Verdict};
+use crate::compliance;
 use crate::refusal::{Object, Refusal, Rule};
 use crate::state::{Capability, CapabilityStanding, Put};
 
@@ -27,7 +28,30 @@ pub(super) fn search(_: &Context<'_>, _: &Discover) -> Verdict {
 fn publish(context: &Context<'_>, terms: &CapabilityTerms) -> Verdict {
     unused_name(context, &terms.name, None, "advertise_capability.publish.name")?;
     context.policies(&terms.policies, "advertise_capability.publish.policies")?;
-    Ok(vec![Put::Capability(version(context, terms, context.id))])
+    let mut puts = schemas(context, terms)?;
+    let version = version(context, terms, context.id);
+    allowed(context, &version, "advertise_capability.publish")?;
+    puts.push(Put::Capability(version));
+    Ok(puts)
+}
+
+fn schemas(context: &Context<'_>, terms: &CapabilityTerms) -> Verdict {
+    let input = context.schema(terms.input_schema.as_ref(), "input_schema")?;
+    let output = context.schema(terms.output_schema.as_ref(), "output_schema")?;
+    Ok(input.into_iter().chain(output).collect())
+}
+
+/// R10: the owner's own policies allow the capability.
+fn allowed(
+    context: &Context<'_>,
+    version: &Capability,
+    field: &'static str,
+) -> Result<(), Refusal> {
+    let object = Object::Capability(version.id);
+    let applicable = compliance::applicable(context.state, None, version, &version.terms.policies);
+    let policies = context.policy_set(&applicable, object, field)?;
+    let request = || compliance::advertise_request((context.state, &policies), version, context.at);
+    context.allowed(&policies, request, object, field)
 }
 
 fn revise(context: &Context<'_>, revision: &CapabilityRevision) -> Verdict {
@@ -37,11 +61,13 @@ fn revise(context: &Context<'_>, revision: &CapabilityRevision) -> Verdict {
     let name_field = "advertise_capability.revise.terms.name";
     unused_name(context, &terms.name, Some(earlier.id), name_field)?;
     context.policies(&terms.policies, "advertise_capability.revise.terms.policies")?;
+    let mut puts = schemas(context, terms)?;
+    let version = version(context, terms, earlier.root);
+    allowed(context, &version, "advertise_capability.revise")?;
     let standing = CapabilityStanding::Superseded(context.id);
-    Ok(vec![
-        Put::Capability(Capability { standing, ..earlier.clone() }),
-        Put::Capability(version(context, terms, earlier.root)),
-    ])
+    puts.push(Put::Capability(Capability { standing, ..earlier.clone() }));
+    puts.push(Put::Capability(version));
+    Ok(puts)
 }
 
 fn retire(context: &Context<'_>, retirement: &CapabilityRetirement) -> Verdict {
@@ -70,7 +96,7 @@ fn own_in_force<'c>(
 ) -> Result<&'c Capability, Refusal> {
     let capability = context.capability(id, field)?;
     let object = Object::Capability(*id);
-    if capability.owner != context.envelope.author {
+    if !context.is_author(&capability.owner) {
         let found = format!("belongs to {}", capability.owner);
         return Err(Refusal::new(Rule::CapabilityOwner, object, field, found));
     }

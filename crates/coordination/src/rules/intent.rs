@@ -8,7 +8,7 @@ use tally_protocol::message::{
     Intent as IntentMessage, IntentCancellation, IntentRevision, IntentTerms,
 };
 
-use super::{Context, Verdict};
+use super::{Context, Verdict, bids};
 use crate::refusal::{Object, Refusal, Rule};
 use crate::state::{Intent, IntentStanding, Put};
 
@@ -23,7 +23,16 @@ pub(super) fn intent(context: &Context<'_>, message: &IntentMessage) -> Verdict 
 fn open(context: &Context<'_>, terms: &IntentTerms) -> Verdict {
     context.future(terms.deadline_us, Object::Intent(context.id), "intent.open.deadline_us")?;
     context.policies(&terms.policies, "intent.open.policies")?;
-    Ok(vec![Put::Intent(version(context, terms, context.id))])
+    let mut puts = schemas(context, terms)?;
+    bids::check_terms(context, terms, "intent.open.auction")?;
+    puts.push(Put::Intent(version(context, terms, context.id)));
+    Ok(puts)
+}
+
+fn schemas(context: &Context<'_>, terms: &IntentTerms) -> Verdict {
+    let input = context.schema(terms.input_schema.as_ref(), "input_schema")?;
+    let output = context.schema(terms.output_schema.as_ref(), "output_schema")?;
+    Ok(input.into_iter().chain(output).collect())
 }
 
 fn revise(context: &Context<'_>, revision: &IntentRevision) -> Verdict {
@@ -37,11 +46,12 @@ fn revise(context: &Context<'_>, revision: &IntentRevision) -> Verdict {
     let terms = &revision.terms;
     context.future(terms.deadline_us, object, "intent.revise.terms.deadline_us")?;
     context.policies(&terms.policies, "intent.revise.terms.policies")?;
+    let mut puts = schemas(context, terms)?;
+    bids::check_terms(context, terms, "intent.revise.terms.auction")?;
     let standing = IntentStanding::Superseded(context.id);
-    Ok(vec![
-        Put::Intent(Intent { standing, ..earlier.clone() }),
-        Put::Intent(version(context, terms, earlier.root)),
-    ])
+    puts.push(Put::Intent(Intent { standing, ..earlier.clone() }));
+    puts.push(Put::Intent(version(context, terms, earlier.root)));
+    Ok(puts)
 }
 
 fn cancel(context: &Context<'_>, cancellation: &IntentCancellation) -> Verdict {
@@ -73,7 +83,7 @@ fn own_open<'c>(
     field: &'static str,
 ) -> Result<&'c Intent, Refusal> {
     let intent = context.intent(id, field)?;
-    if intent.author != context.envelope.author {
+    if !context.is_author(&intent.author) {
         let found = format!("is {}'s", intent.author);
         return Err(Refusal::new(Rule::IntentAuthor, Object::Intent(*id), field, found));
     }

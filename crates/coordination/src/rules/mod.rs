@@ -4,6 +4,8 @@
 //! refusal. Nothing here changes the state.
 
 mod attest;
+mod award;
+mod bids;
 mod capability;
 mod intent;
 mod observe;
@@ -11,11 +13,17 @@ mod offer;
 mod policy;
 mod task;
 
-use tally_protocol::parts::PolicyRef;
-use tally_protocol::{Envelope, EnvelopeId, Message, Position, Time};
+use std::cell::RefCell;
 
+use tally_policy::{PolicySet, Record, Request};
+use tally_protocol::parts::{PolicyRef, Schema as SchemaRef};
+use tally_protocol::{AgentId, Envelope, EnvelopeId, Message, Position, Time};
+
+use crate::compliance::{Applicable, reasons};
+use crate::decision::Decision;
 use crate::refusal::{Object, Refusal, Rule};
-use crate::state::{Capability, Change, Intent, Offer, Put, State, Task};
+use crate::schema::Document;
+use crate::state::{Capability, Change, Intent, KeyEnd, Offer, Put, State, Task};
 
 /// Decides on one envelope whose signature was checked.
 ///
@@ -34,12 +42,17 @@ pub fn admit(
 ) -> Result<Change, Refusal> {
     assert!(recorded_at >= state.recorded_at(), "the ledger's time never goes back");
     check_origin(state, id, envelope)?;
+    check_key(state, envelope)?;
     check_author_chain(state, envelope)?;
     for cause in &envelope.causes {
         known(state, cause, "causes")?;
     }
-    let context = Context { state, id, envelope, at: recorded_at };
-    let puts = match &envelope.message {
+    let succession = attest::succession(state, envelope);
+    let succeeded = succession.map(|(key, before)| state.with_succession(key, before));
+    let state = succeeded.as_ref().unwrap_or(state);
+    let decisions = RefCell::default();
+    let context = Context { state, id, envelope, at: recorded_at, decisions };
+    let said = match &envelope.message {
         Message::AdvertiseCapability(message) => capability::advertise(&context, message)?,
         Message::Discover(message) => capability::search(&context, message)?,
         Message::Intent(message) => intent::intent(&context, message)?,
@@ -52,6 +65,9 @@ pub fn admit(
         Message::PolicyUpdate(message) => policy::update(&context, message)?,
         Message::Observe(message) => observe::observe(&context, message)?,
     };
+    // First who speaks, then what is said.
+    let succession = succession.map(|(key, before)| Put::Succession(key, before));
+    let puts = succession.into_iter().chain(said).collect();
     Ok(Change {
         id,
         author: envelope.author,
@@ -59,6 +75,7 @@ pub fn admit(
         position: state.next_position(),
         recorded_at,
         puts,
+        decisions: context.decisions.into_inner(),
     })
 }
 
@@ -68,6 +85,8 @@ struct Context<'a> {
     id: EnvelopeId,
     envelope: &'a Envelope,
     at: Time,
+    /// What was decided on the way; the rules themselves only read.
+    decisions: RefCell<Vec<Decision>>,
 }
 
 type Verdict = Result<Vec<Put>, Refusal>;
@@ -106,6 +125,72 @@ impl Context<'_> {
         known(self.state, id, field)?;
         let found = format!("is no {kind}");
         Err(Refusal::new(Rule::ReferenceKind, Object::Envelope(*id), field, found))
+    }
+
+    /// Whether a key stands, or stood, for the author.
+    fn is_author(&self, key: &AgentId) -> bool {
+        self.state.is_same_party(key, &self.envelope.author)
+    }
+
+    /// R13: a schema is judged if its document is at hand and can be read. The change that keeps a
+    /// document which is not known yet.
+    fn schema(
+        &self,
+        reference: Option<&SchemaRef>,
+        field: &'static str,
+    ) -> Result<Option<Put>, Refusal> {
+        let Some(reference) = reference.filter(|reference| reference.dialect.is_some()) else {
+            return Ok(None);
+        };
+        if self.state.schema(&reference.digest).is_some() {
+            return Ok(None);
+        }
+        let object = Object::Envelope(self.id);
+        match Document::read(reference) {
+            Some(Ok(document)) => Ok(Some(Put::Schema(document))),
+            Some(Err(error)) => {
+                let found = format!("carries no schema that can be judged: {error}");
+                Err(Refusal::new(Rule::SchemaDocument, object, field, found))
+            }
+            None => {
+                let found = format!("names schema {}, which nobody has carried", reference.digest);
+                Err(Refusal::new(Rule::SchemaAtHand, object, field, found))
+            }
+        }
+    }
+
+    /// R10, R21: all policies allow what `request` asks about.
+    fn allowed(
+        &self,
+        policies: &PolicySet,
+        request: impl FnOnce() -> Request,
+        object: Object,
+        field: &'static str,
+    ) -> Result<(), Refusal> {
+        if policies.is_empty() {
+            return Ok(());
+        }
+        let record = Box::new(Record::make(policies, request()));
+        if record.decision.allowed {
+            self.decisions.borrow_mut().push(Decision::Policy { object, record });
+            return Ok(());
+        }
+        let reasons = reasons(&record.decision, policies).join("; ");
+        let found = format!("is not allowed: {reasons}");
+        Err(Refusal::new(Rule::PolicyAllows, object, field, found))
+    }
+
+    /// The policies as one set.
+    fn policy_set(
+        &self,
+        applicable: &Applicable,
+        object: Object,
+        field: &'static str,
+    ) -> Result<PolicySet, Refusal> {
+        applicable.set(self.state).map_err(|error| {
+            let found = format!("is judged by too many policies: {error}");
+            Refusal::new(Rule::PolicyAllows, object, field, found)
+        })
     }
 
     /// R13: policies that are referred to are in force.
@@ -149,6 +234,16 @@ fn check_origin(state: &State, id: EnvelopeId, envelope: &Envelope) -> Result<()
     }
     let found = format!("is meant for {}, this ledger is {}", envelope.origin, state.origin());
     Err(Refusal::new(Rule::Origin, Object::Envelope(id), "origin", found))
+}
+
+/// R9: a key that was rotated or revoked signs nothing any more, from that position on.
+fn check_key(state: &State, envelope: &Envelope) -> Result<(), Refusal> {
+    let found = match state.key_end(&envelope.author) {
+        None => return Ok(()),
+        Some(KeyEnd::Rotated(successor)) => format!("was succeeded by {successor}"),
+        Some(KeyEnd::Revoked) => "was revoked".into(),
+    };
+    Err(Refusal::new(Rule::KeyLive, Object::Agent(envelope.author), "author", found))
 }
 
 /// R13: the author's sequence and previous envelope continue the author's own chain.

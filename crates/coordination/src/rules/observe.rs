@@ -12,7 +12,11 @@ pub(super) fn observe(context: &Context<'_>, message: &Observe) -> Verdict {
     match message {
         Observe::TaskStatus(id) => {
             let task = context.task(id, "observe.task_status")?;
-            allow(sees_task(task, author), Object::Task(*id), "observe.task_status")?;
+            allow(
+                sees_task(context.state, task, author),
+                Object::Task(*id),
+                "observe.task_status",
+            )?;
         }
         Observe::CoordinationGraph(id) => {
             const FIELD: &str = "observe.coordination_graph";
@@ -35,29 +39,34 @@ fn publish(context: &Context<'_>, notice: &StateNotice) -> Result<(), Refusal> {
 }
 
 fn is_party(state: &State, id: &EnvelopeId, agent: &AgentId) -> bool {
-    state.task(id).is_some_and(|task| sees_task(task, agent))
+    let is = |owner: &AgentId| state.is_same_party(owner, agent);
+    state.task(id).is_some_and(|task| sees_task(state, task, agent))
         || state.intent(id).is_some_and(|intent| sees_intent(state, intent, agent))
-        || state.offer(id).is_some_and(|offer| offer.provider == *agent)
-        || state.capability(id).is_some_and(|capability| capability.owner == *agent)
-        || state.attestation(id).is_some_and(|attestation| attestation.author == *agent)
+        || state.offer(id).is_some_and(|offer| is(&offer.provider))
+        || state.capability(id).is_some_and(|capability| is(&capability.owner))
+        || state.attestation(id).is_some_and(|attestation| is(&attestation.author))
 }
 
-fn sees_task(task: &Task, agent: &AgentId) -> bool {
+fn sees_task(state: &State, task: &Task, agent: &AgentId) -> bool {
     let observers = task.terms.monitoring.iter().flat_map(|monitoring| &monitoring.observers);
     [&task.initiator, &task.intent_author, &task.executor]
         .into_iter()
         .chain(observers)
-        .any(|admitted| admitted == agent)
+        .any(|admitted| state.is_same_party(admitted, agent))
 }
 
 fn sees_intent(state: &State, intent: &Intent, agent: &AgentId) -> bool {
-    intent.author == *agent
+    state.is_same_party(&intent.author, agent)
         || intent
             .offers
             .iter()
             .filter_map(|id| state.offer(id))
-            .any(|offer| offer.provider == *agent)
-        || intent.tasks.iter().filter_map(|id| state.task(id)).any(|task| sees_task(task, agent))
+            .any(|offer| state.is_same_party(&offer.provider, agent))
+        || intent
+            .tasks
+            .iter()
+            .filter_map(|id| state.task(id))
+            .any(|task| sees_task(state, task, agent))
 }
 
 fn allow(admitted: bool, object: Object, field: &'static str) -> Result<(), Refusal> {

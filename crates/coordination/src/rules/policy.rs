@@ -1,8 +1,8 @@
-//! R10: policies and their versions. What a policy *says* is not judged here.
+//! R10: policies and their versions. What a policy says of others is judged where it applies.
 
 use std::sync::Arc;
 
-use tally_protocol::message::{PolicyAction, PolicyScope, PolicyUpdate};
+use tally_protocol::message::{PolicyAction, PolicyLanguage, PolicyScope, PolicyUpdate};
 
 use super::{Context, Verdict};
 use crate::refusal::{Object, Refusal, Rule};
@@ -12,7 +12,9 @@ pub(super) fn update(context: &Context<'_>, message: &PolicyUpdate) -> Verdict {
     let key = (owned_scope(context, message)?, message.name.clone());
     check_version(context, message, &key)?;
     check_action(context, message, &key)?;
+    let judged = read(context, message, &key)?;
     let policy = Policy {
+        judged,
         update: context.id,
         terms: Arc::new(message.clone()),
         in_force: message.action != PolicyAction::Revoke,
@@ -21,11 +23,38 @@ pub(super) fn update(context: &Context<'_>, message: &PolicyUpdate) -> Verdict {
     Ok(vec![Put::Policy(key, policy)])
 }
 
+/// R10: a text in a language that is judged can be read and is valid.
+fn read(
+    context: &Context<'_>,
+    message: &PolicyUpdate,
+    (scope, name): &PolicyKey,
+) -> Result<Option<tally_policy::Policy>, Refusal> {
+    if message.language != Some(PolicyLanguage::Cedar) || message.action == PolicyAction::Revoke {
+        return Ok(None);
+    }
+    let id = match scope {
+        PolicyScope::Agent(agent) => format!("agent/{agent}/{name}"),
+        PolicyScope::Capability(capability) => format!("capability/{capability}/{name}"),
+        PolicyScope::Intent(intent) => format!("intent/{intent}/{name}"),
+    };
+    match tally_policy::Policy::parse(&id, message.policy_version, message.text.as_str()) {
+        Ok(policy) => Ok(Some(policy)),
+        Err(error) => {
+            let object = Object::Policy(context.id);
+            let found = format!("is not valid: {error}");
+            Err(Refusal::new(Rule::PolicyText, object, "policy_update.text", found))
+        }
+    }
+}
+
 /// The scope by the first version of what it names, if the author owns it.
 fn owned_scope(context: &Context<'_>, message: &PolicyUpdate) -> Result<PolicyScope, Refusal> {
     const FIELD: &str = "policy_update.scope";
     let (owner, object, scope) = match &message.scope {
-        PolicyScope::Agent(agent) => (*agent, Object::Agent(*agent), message.scope),
+        PolicyScope::Agent(agent) => {
+            let scope = PolicyScope::Agent(context.state.party(agent));
+            (*agent, Object::Agent(*agent), scope)
+        }
         PolicyScope::Capability(id) => {
             let capability = context.capability(id, FIELD)?;
             super::capability::in_force(capability, FIELD)?;
@@ -38,7 +67,7 @@ fn owned_scope(context: &Context<'_>, message: &PolicyUpdate) -> Result<PolicySc
             (intent.author, Object::Intent(*id), PolicyScope::Intent(intent.root))
         }
     };
-    if owner == context.envelope.author {
+    if context.is_author(&owner) {
         return Ok(scope);
     }
     let found = format!("is owned by {owner}");

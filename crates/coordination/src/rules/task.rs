@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use imbl::Vector;
 use tally_protocol::message::{
-    Attest, Deadlines, Outcome, ProgressState, TaskDone, TaskProgress, TaskStart,
+    Check, Deadlines, DelegationScope, Outcome, ProgressState, TaskDone, TaskProgress, TaskStart,
 };
 use tally_protocol::{EnvelopeId, Time};
 
-use super::{Context, Verdict, intent, offer};
+use super::{Context, Verdict, attest, award, intent, offer};
+use crate::compliance::Moment;
+use crate::finding::{self, Finding, FindingKind};
 use crate::refusal::{Object, Refusal, Rule};
 use crate::state::{
     CapabilityStanding, Ended, Intent, IntentStanding, LateTerminal, Offer, OfferStanding, Put,
@@ -19,7 +21,7 @@ use crate::state::{
 
 pub(super) fn start(context: &Context<'_>, message: &TaskStart) -> Verdict {
     let intent = context.intent(&message.intent, "task_start.intent")?;
-    if !may_initiate(context, intent) {
+    if !may_act(context, intent, DelegationScope::Tasks) {
         let object = Object::Intent(intent.id);
         let found = format!("is {}'s, who has not delegated it", intent.author);
         return Err(Refusal::new(Rule::TaskInitiator, object, "task_start.intent", found));
@@ -29,16 +31,19 @@ pub(super) fn start(context: &Context<'_>, message: &TaskStart) -> Verdict {
     let offer = awarded(context, message, replaced)?;
     check_references(context, message)?;
     check_deadlines(context, message.deadlines.as_ref())?;
+    award::check(context, intent, offer, message, replaced.map(|task| task.terms.offer))?;
+    let document = context.schema(message.output_schema.as_ref(), "task_start.output_schema")?;
+    let policies = award::check_policies(context, intent, offer, message)?;
 
     let mut intent = intent.clone();
     intent.tasks.push_back(context.id);
     intent.live_tasks += 1;
     let standing = OfferStanding::Accepted(context.id);
-    let mut puts = vec![
-        Put::Intent(intent.clone()),
-        Put::Offer(Offer { standing, ..offer.clone() }),
-        Put::Task(Box::new(assigned(context, message, &intent, offer))),
-    ];
+    let task = Task { policies, ..assigned(context, message, &intent, offer) };
+    let mut puts: Vec<Put> = document.into_iter().collect();
+    puts.push(Put::Intent(intent));
+    puts.push(Put::Offer(Offer { standing, ..offer.clone() }));
+    puts.push(Put::Task(Box::new(task)));
     if let Some(replaced) = replaced {
         let replaced_by = Some(context.id);
         puts.push(Put::Task(Box::new(Task { replaced_by, ..replaced.clone() })));
@@ -53,6 +58,7 @@ fn assigned(context: &Context<'_>, message: &TaskStart, intent: &Intent, offer: 
         intent_author: intent.author,
         executor: offer.provider,
         terms: Arc::new(message.clone()),
+        policies: Vector::new(),
         trace_id: context.envelope.trace_id,
         state: TaskState::Assigned,
         percent: 0,
@@ -68,21 +74,14 @@ fn assigned(context: &Context<'_>, message: &TaskStart, intent: &Intent, offer: 
     }
 }
 
-/// The intent's author, or a delegate named by an unexpired Attest.
-pub(super) fn may_initiate(context: &Context<'_>, intent: &Intent) -> bool {
+/// The intent's author, or a delegate who may do this.
+pub(super) fn may_act(context: &Context<'_>, intent: &Intent, scope: DelegationScope) -> bool {
     let author = &context.envelope.author;
-    let covers = |statement: &Attest| match statement {
-        // A delegation names any version of the intent and outlives its revisions.
-        Attest::Delegate(delegation) => delegation.intent.is_none_or(|id| {
-            context.state.intent(&id).is_some_and(|named| named.root == intent.root)
-        }),
-        Attest::Claim(_) | Attest::Revoke(_) => false,
-    };
-    intent.author == *author
+    context.is_author(&intent.author)
         || context
             .state
             .delegations(&intent.author, author)
-            .any(|attestation| attestation.holds(context.at) && covers(&attestation.statement))
+            .any(|attestation| attest::covers(context, attestation, intent, scope))
 }
 
 /// R18: a retry names an ended, unsuccessful task of the same intent and counts on.
@@ -203,6 +202,10 @@ pub(super) fn progress(context: &Context<'_>, message: &TaskProgress) -> Verdict
         let field = "task_progress.state";
         return Err(Refusal::new(Rule::TaskTransition, object, field, found));
     }
+    check_checks(to, &message.checks, Object::Task(task.id))?;
+    if to == ProgressState::Running {
+        award::still_allowed(context, task, Moment::Continue, "task_progress.state")?;
+    }
     if message.percent > 100 || message.percent < task.percent {
         let found = format!("is at {} %, the message says {} %", task.percent, message.percent);
         let object = Object::Task(task.id);
@@ -222,6 +225,18 @@ pub(super) fn progress(context: &Context<'_>, message: &TaskProgress) -> Verdict
     Ok(vec![Put::Task(Box::new(task))])
 }
 
+/// R14: a task is accepted when all that was looked at is as it must be.
+fn check_checks(to: ProgressState, checks: &[Check], object: Object) -> Result<(), Refusal> {
+    let failed = checks.iter().find(|check| !check.passed);
+    match failed.filter(|_| to == ProgressState::Accepted) {
+        None => Ok(()),
+        Some(check) => {
+            let found = format!("failed the check of its {}: {}", check.kind.name(), check.reason);
+            Err(Refusal::new(Rule::ChecksPassed, object, "task_progress.checks", found))
+        }
+    }
+}
+
 /// R18: assigned → accepted → running ⇄ blocked.
 fn follows(from: TaskState, to: ProgressState) -> bool {
     match (from, to) {
@@ -232,7 +247,7 @@ fn follows(from: TaskState, to: ProgressState) -> bool {
 }
 
 fn by_executor(context: &Context<'_>, task: &Task, field: &'static str) -> Result<(), Refusal> {
-    if task.executor == context.envelope.author {
+    if context.is_author(&task.executor) {
         return Ok(());
     }
     let found = format!("is executed by {}", task.executor);
@@ -257,7 +272,8 @@ pub(super) fn done(context: &Context<'_>, message: &TaskDone) -> Verdict {
     let task = context.task(&message.task, FIELD)?;
     let object = Object::Task(task.id);
     if message.outcome == Outcome::Abandoned {
-        if ![task.initiator, task.intent_author].contains(&context.envelope.author) {
+        let initiators = [task.initiator, task.intent_author];
+        if !initiators.iter().any(|initiator| context.is_author(initiator)) {
             let found = format!("was started by {}", task.initiator);
             return Err(Refusal::new(Rule::AbandonInitiator, object, FIELD, found));
         }
@@ -271,7 +287,12 @@ pub(super) fn done(context: &Context<'_>, message: &TaskDone) -> Verdict {
     }
     if task.is_live() {
         check_outcome(context, task, message.outcome)?;
-        ended(context, task, message.outcome)
+        if message.outcome == Outcome::Succeeded {
+            award::check_outputs(context, task, message)?;
+            let moment = Moment::Complete(message);
+            award::still_allowed(context, task, moment, "task_done.outcome")?;
+        }
+        ended(context, task, message)
     } else {
         late(context, task, message.outcome)
     }
@@ -323,13 +344,15 @@ fn check_outcome(context: &Context<'_>, task: &Task, outcome: Outcome) -> Result
     Err(Refusal::new(Rule::TaskTransition, object, FIELD, found))
 }
 
-fn ended(context: &Context<'_>, task: &Task, outcome: Outcome) -> Verdict {
+fn ended(context: &Context<'_>, task: &Task, message: &TaskDone) -> Verdict {
+    let outcome = message.outcome;
     let intent = context.intent(&task.terms.intent, "task_done.task")?;
     let mut intent = intent.clone();
     intent.live_tasks -= 1;
     intent.succeeded_tasks += u32::from(outcome == Outcome::Succeeded);
+    let covered = award::all_covered(context, &intent, task, outcome);
     let idle = intent.live_tasks == 0 && intent.succeeded_tasks > 0;
-    if intent.standing == IntentStanding::Open && idle {
+    if intent.standing == IntentStanding::Open && idle && covered {
         intent.standing = IntentStanding::Fulfilled;
     }
     let receipt = context.id;
@@ -341,20 +364,66 @@ fn ended(context: &Context<'_>, task: &Task, outcome: Outcome) -> Verdict {
         ended: Some(Ended { receipt, outcome, position, recorded_at }),
         ..task.clone()
     };
-    Ok(vec![Put::Intent(intent), Put::Task(Box::new(task))])
+    let record = record(context, &task, outcome);
+    let findings = findings(context, &task, message)?;
+    let puts = [Put::Intent(intent), Put::Task(Box::new(task))].into_iter();
+    Ok(puts.chain(record).chain(findings.into_iter().map(Put::Finding)).collect())
+}
+
+/// What the receipt shows against the executor, by what was offered.
+fn findings(
+    context: &Context<'_>,
+    task: &Task,
+    message: &TaskDone,
+) -> Result<Vec<Finding>, Refusal> {
+    let offer = context.offer(&task.terms.offer, "task_done.task")?;
+    let capability = context.capability(&offer.terms.capability, "task_done.task")?;
+    let resources = capability.terms.resources.iter().chain(&offer.terms.resources);
+    let resources: Vec<_> = resources.cloned().collect();
+    let event = (context.id, context.position());
+    Ok(finding::in_receipt(event, task, (offer, &resources), message))
+}
+
+/// R15: what the outcome says about the executor; a cancellation by agreement says nothing.
+fn record(context: &Context<'_>, task: &Task, outcome: Outcome) -> Option<Put> {
+    let mut record = context.state.record(&task.executor);
+    match outcome {
+        Outcome::Succeeded => record.succeeded += 1,
+        Outcome::Failed | Outcome::Rejected | Outcome::Violated | Outcome::Abandoned => {
+            record.failed += 1;
+        }
+        Outcome::Cancelled => return None,
+    }
+    Some(Put::Record(task.executor, record))
 }
 
 /// R18: the first terminal event in log order wins; later ones are kept and flagged.
 fn late(context: &Context<'_>, task: &Task, outcome: Outcome) -> Verdict {
     let author = context.envelope.author;
     let winner = task.ended.expect("only ended tasks have late outcomes");
-    if task.late.iter().any(|late| late.author == author) {
+    if task.late.iter().any(|late| context.is_author(&late.author)) {
         let found = format!("{} at position {}", winner.outcome.name(), winner.position);
         let object = Object::Task(task.id);
         return Err(Refusal::new(Rule::LateTerminal, object, "task_done.task", found));
     }
+    let (receipt, position) = (context.id, context.position());
+    let finding = Finding {
+        kind: match outcome == winner.outcome {
+            true => FindingKind::LateOutcome,
+            false => FindingKind::ConflictingOutcome,
+        },
+        agent: author,
+        object: Object::Task(task.id),
+        event: receipt,
+        position,
+        found: format!(
+            "says {}, the task {} at position {}",
+            outcome.name(),
+            winner.outcome.name(),
+            winner.position
+        ),
+    };
     let mut task = task.clone();
-    let position = context.position();
-    task.late.push_back(LateTerminal { receipt: context.id, author, outcome, position });
-    Ok(vec![Put::Task(Box::new(task))])
+    task.late.push_back(LateTerminal { receipt, author, outcome, position });
+    Ok(vec![Put::Task(Box::new(task)), Put::Finding(finding)])
 }

@@ -1,6 +1,6 @@
 //! R2: what a search finds, in which order, and why the rest does not fit.
 
-use tally_coordination::discover;
+use tally_coordination::{discover, why_not};
 use tally_protocol::message::*;
 use tally_protocol::parts::*;
 use tally_protocol::{Digest, EnvelopeId, Message, Time};
@@ -69,7 +69,7 @@ fn check(criteria: Discover, expect: &[(&str, &str)]) {
 }
 
 fn check_in(world: &World, id: EnvelopeId, criteria: &Discover, expect: &[(&str, &str)]) {
-    let (matches, misses) = discover(&world.state, criteria);
+    let (matches, misses) = discover(&world.state, criteria, None);
     let matched: Vec<_> = matches.iter().map(|found| found.capability.id).collect();
     let missed: Vec<_> = misses.iter().map(|missed| missed.capability.id).collect();
     if expect.is_empty() {
@@ -101,18 +101,90 @@ fn r2_category_and_tags() {
 }
 
 #[test]
-fn r2_schemas_are_the_same_document() {
-    let input = |document| Discover { input_schema: Some(schema(document)), ..nothing_asked() };
-    check(input("{}"), &[]);
-    let found = format!("is schema {}", Digest::of(b"{}"));
-    check(input("{ }"), &[("input_schema", &found)]);
-    let output = |document| Discover { output_schema: Some(schema(document)), ..nothing_asked() };
-    check(output("true"), &[]);
-    let found = format!("is schema {}", Digest::of(b"true"));
-    check(output("{}"), &[("output_schema", &found)]);
+fn r2_schemas_fit_when_all_data_of_the_one_is_data_of_the_other() {
+    let input = |schema| Discover { input_schema: Some(schema), ..nothing_asked() };
+    let output = |schema| Discover { output_schema: Some(schema), ..nothing_asked() };
+    // What the searcher has goes into what the capability takes …
+    check(input(schema("{ }")), &[]);
+    check(input(schema(r#"{"type": "string"}"#)), &[]);
+    // … and what the capability gives into what the searcher takes.
+    check(output(schema("{}")), &[]);
+    let (world, id) = world();
+    let asked = output(schema(r#"{"type": "string"}"#));
+    let (matches, misses) = discover(&world.state, &asked, None);
+    let [miss] = &misses[..] else { panic!("{misses:?}") };
+    assert_eq!((matches.len(), miss.capability.id), (0, id));
+    let [failed] = &miss.failed[..] else { panic!("{miss:?}") };
+    assert_eq!((failed.field.as_str(), failed.path.as_str()), ("output_schema", "/type"));
+    assert!(failed.found.contains("must be string"), "{failed:?}");
+    // What is not at hand is unknown, and no match, unless it is the same document.
+    let digest = Schema::new(Digest::of(b"somewhere"));
+    let found = format!("schema {} is not judged", digest.digest);
+    check(input(digest.clone()), &[("input_schema", &found)]);
+    check(output(digest), &[("output_schema", &found)]);
+    check(output(Schema::new(Digest::of(b"true"))), &[]);
     let mut world = World::new();
     let id = world.admits(BOB, publish("bare"));
-    check_in(&world, id, &output("true"), &[("output_schema", "is not stated")]);
+    check_in(&world, id, &output(schema("true")), &[("output_schema", "is not stated")]);
+    check_in(&world, id, &input(schema("true")), &[("input_schema", "is not stated")]);
+}
+
+#[test]
+fn r2_the_searcher_s_own_policies_are_asked() {
+    let (mut world, id) = world();
+    let searched = |world: &World, searcher: Who| {
+        let (matches, misses) = discover(&world.state, &nothing_asked(), Some(&searcher.id()));
+        let failed = misses.first().map(|miss| miss.failed[0].clone());
+        (matches.len(), failed)
+    };
+    assert_eq!(searched(&world, ALICE), (1, None));
+    let text = r#"@id("far") forbid (principal, action, resource) when {
+        context.any_of.hasTag("region") && context.any_of.getTag("region").contains("uk")
+    };"#;
+    let scope = PolicyScope::Agent(ALICE.id());
+    let policy = PolicyUpdate {
+        text: Document::new(text).expect("short"),
+        language: Some(PolicyLanguage::Cedar),
+        ..PolicyUpdate::new(scope, name("region"), 1, PolicyAction::Activate)
+    };
+    world.admits(ALICE, Message::PolicyUpdate(policy));
+    let (matches, failed) = searched(&world, ALICE);
+    let failed = failed.expect("a near miss");
+    assert_eq!((matches, failed.field.as_str()), (0, "policy"));
+    assert!(failed.found.contains("far"), "{failed:?}");
+    assert_eq!(searched(&world, CAROL), (1, None));
+    // Asked about by name, it says the same; and a version that is gone says so.
+    let capability = world.state.capability(&id).expect("there").clone();
+    let why = why_not(&world.state, &nothing_asked(), Some(&ALICE.id()), &capability);
+    assert_eq!(why, [failed]);
+    world.admits(BOB, revise(id, "ocr"));
+    let capability = world.state.capability(&id).expect("there").clone();
+    let why = why_not(&world.state, &nothing_asked(), None, &capability);
+    assert_eq!(why[0].field, "standing");
+}
+
+#[test]
+fn r2_a_better_record_and_a_lower_price_come_first() {
+    let (mut market, task) = Market::with_task();
+    let world = &mut market.world;
+    world.admits(BOB, progress(task, ProgressState::Accepted, 0));
+    world.admits(BOB, progress(task, ProgressState::Running, 0));
+    world.admits(BOB, done(task, Outcome::Succeeded));
+    let mut publish = |who, label: &str, amount| {
+        let (cost, tags) = (Some(price(amount, "EUR")), vec![name("priced")]);
+        let terms = CapabilityTerms { cost, tags, ..capability(label) };
+        world.admits(who, publishing(terms))
+    };
+    let proven = publish(BOB, "proven", 100);
+    let cheap = publish(CAROL, "cheap", 50);
+    let same = publish(CAROL, "same", 100);
+    let wanted = Discover { tags: vec![name("priced")], ..nothing_asked() };
+    let (matches, _) = discover(&world.state, &wanted, None);
+    let order: Vec<_> = matches.iter().map(|found| found.capability.id).collect();
+    // Half the price outweighs one task; of one price the proven comes first.
+    assert_eq!(order, [cheap, proven, same]);
+    let scores: Vec<_> = matches[1].scores.iter().map(|score| score.value).collect();
+    assert_eq!(scores, [500, 666]);
 }
 
 #[test]
@@ -194,7 +266,7 @@ fn r2_only_versions_in_force_are_found() {
     let revised = world.admits(BOB, revise(id, "ocr"));
     check_in(&world, revised, &nothing_asked(), &[]);
     world.admits(BOB, retire(revised));
-    assert_eq!(discover(&world.state, &nothing_asked()), (vec![], vec![]));
+    assert_eq!(discover(&world.state, &nothing_asked(), None), (vec![], vec![]));
 }
 
 #[test]
@@ -216,14 +288,14 @@ fn r2_matches_come_by_cost_then_age_and_misses_by_how_little_they_miss() {
     let lacks_one = publish("lacks one", Some(3), &["a"]);
     let lacks_one_too = publish("lacks one too", Some(2), &["b"]);
     let criteria = Discover { tags: vec![name("a"), name("b")], ..nothing_asked() };
-    let (matches, misses) = discover(&world.state, &criteria);
+    let (matches, misses) = discover(&world.state, &criteria, None);
     let matched: Vec<_> = matches.iter().map(|found| found.capability.id).collect();
     assert_eq!(matched, [free, first, second, dear]);
     let missed: Vec<_> = misses.iter().map(|missed| missed.capability.id).collect();
     assert_eq!(missed, [lacks_one, lacks_one_too, lacks_two]);
     // Another copy of the state, folded from the log, gives the same answer.
     for _ in 0..5 {
-        assert_eq!(discover(&world.refolded(), &criteria), (matches.clone(), misses.clone()));
+        assert_eq!(discover(&world.refolded(), &criteria, None), (matches.clone(), misses.clone()));
     }
 }
 

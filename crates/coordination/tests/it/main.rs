@@ -1,10 +1,18 @@
 //! The rules against the life of every object, against hostile authors and against chance. One
 //! binary, so that it links once.
 
+#[macro_use]
+mod provoke;
+
 mod discovery;
+mod findings;
+mod invariants;
+mod judged;
 mod lives;
 mod refusals;
 mod sequences;
+mod sight;
+mod speech;
 mod tasks;
 mod world;
 

@@ -454,8 +454,7 @@ fn r15_the_evaluation_names_offers_of_the_intent() {
     let compared = |candidate| {
         let candidate =
             Candidate { offer: candidate, scores: Vec::new(), total: 0, disqualified: None };
-        let evaluation =
-            Evaluation { method: name("sum"), weights: Vec::new(), candidates: vec![candidate] };
+        let evaluation = Evaluation { candidates: vec![candidate], ..Evaluation::new(name("sum")) };
         let terms = task_terms(intent, market.offer);
         task_start(TaskStart { evaluation: Some(evaluation), ..terms })
     };

@@ -1,6 +1,8 @@
 //! A ledger in memory: a state, agents with their chains, and a clock that the test sets.
 
-use tally_coordination::{Object, Refusal, Rule, State, Task, admit};
+use std::sync::LazyLock;
+
+use tally_coordination::{Decision, Object, Refusal, Rule, State, Task, admit};
 use tally_protocol::message::*;
 use tally_protocol::parts::*;
 use tally_protocol::{
@@ -22,9 +24,21 @@ pub(crate) const DAVE: Who = Who(4);
 /// Has no part in anything.
 pub(crate) const MALLORY: Who = Who(5);
 
+/// Agents by seed: a key is made once.
+static AGENTS: LazyLock<Vec<AgentId>> = LazyLock::new(|| {
+    let agent = |seed| AgentKey::from_seed(&[seed; 32]).agent();
+    (0..=u8::MAX).map(agent).collect()
+});
+
 impl Who {
     pub(crate) fn id(self) -> AgentId {
-        AgentKey::from_seed(&[self.0; 32]).agent()
+        AGENTS[usize::from(self.0)]
+    }
+
+    /// Whose key it is.
+    pub(crate) fn of(agent: &AgentId) -> Self {
+        let seed = AGENTS.iter().position(|known| known == agent).expect("one of us");
+        Self(u8::try_from(seed).expect("a seed"))
     }
 }
 
@@ -36,11 +50,13 @@ pub(crate) struct World {
     pub(crate) now: Time,
     /// What was admitted, and when.
     pub(crate) log: Vec<(EnvelopeId, Envelope, Time)>,
+    /// What was decided on the way, for each event.
+    pub(crate) decisions: Vec<Vec<Decision>>,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self { state: State::new(origin()), now: START, log: Vec::new() }
+        Self { state: State::new(origin()), now: START, log: Vec::new(), decisions: Vec::new() }
     }
 
     /// The envelope that continues the author's chain.
@@ -54,9 +70,19 @@ impl World {
             previous: agent.map(|agent| agent.last),
             issued_at_us: self.now,
             trace_id: None,
-            causes: Vec::new(),
+            causes: self.consent(&author),
             message,
         }
+    }
+
+    /// The rotation that a key succeeds by, which its first envelope names.
+    fn consent(&self, key: &AgentId) -> Vec<EnvelopeId> {
+        let names_it = |(_, envelope, _): &&(EnvelopeId, Envelope, Time)| {
+            matches!(&envelope.message,
+                Message::Attest(Attest::RotateKey(to)) if to.successor == *key)
+        };
+        let first = self.state.agent(key).is_none();
+        self.log.iter().find(names_it).filter(|_| first).map(|(id, ..)| *id).into_iter().collect()
     }
 
     pub(crate) fn append(
@@ -73,9 +99,11 @@ impl World {
         let payload = envelope.encode().expect("encodes");
         let id = SignedEnvelope { payload: payload.into(), signature: [0; 64] }.id();
         let before = self.state.clone();
-        let verdict = admit(&self.state, id, &envelope, self.now);
-        assert_eq!(self.state, before, "admission changes nothing");
-        self.state.fold(verdict?);
+        let change = admit(&self.state, id, &envelope, self.now).inspect_err(|refusal| {
+            assert!(self.state == before, "a refusal changes nothing: {refusal}");
+        })?;
+        self.decisions.push(change.decisions().to_vec());
+        self.state.fold(change);
         self.log.push((id, envelope, self.now));
         Ok(id)
     }
@@ -123,11 +151,13 @@ impl World {
         self.state.task(&id).expect("a task")
     }
 
-    /// The state that the admitted log comes to, from nothing.
+    /// The state that the admitted log comes to, from nothing, by the same decisions.
     pub(crate) fn refolded(&self) -> State {
         let mut state = State::new(origin());
-        for (id, envelope, at) in &self.log {
-            state.fold(admit(&state, *id, envelope, *at).expect("was admitted before"));
+        for ((id, envelope, at), decisions) in self.log.iter().zip(&self.decisions) {
+            let change = admit(&state, *id, envelope, *at).expect("was admitted before");
+            assert_eq!(change.decisions(), decisions, "what was decided is decided again");
+            state.fold(change);
         }
         state
     }
@@ -207,20 +237,7 @@ pub(crate) fn retire(id: EnvelopeId) -> Message {
 }
 
 pub(crate) fn intent_terms() -> IntentTerms {
-    IntentTerms {
-        outcome: text("every page as text"),
-        category: None,
-        inputs: Vec::new(),
-        output_schema: None,
-        constraints: Vec::new(),
-        policies: Vec::new(),
-        priority: 0,
-        deadline_us: None,
-        utility_weights: Vec::new(),
-        privacy: None,
-        selection: None,
-        labels: Vec::new(),
-    }
+    IntentTerms::new(text("every page as text"))
 }
 
 pub(crate) fn open() -> Message {
@@ -241,17 +258,7 @@ pub(crate) fn cancel(intent: EnvelopeId) -> Message {
 }
 
 pub(crate) fn offer_terms(intent: EnvelopeId, capability: EnvelopeId) -> Offer {
-    Offer {
-        intent,
-        capability,
-        replaces: None,
-        conditions: Vec::new(),
-        resources: Vec::new(),
-        estimated_duration_us: 0,
-        policies: Vec::new(),
-        price: None,
-        valid_until_us: None,
-    }
+    Offer::new(intent, capability)
 }
 
 pub(crate) fn offer(intent: EnvelopeId, capability: EnvelopeId) -> Message {
@@ -290,20 +297,7 @@ pub(crate) fn request_cancellation(task: EnvelopeId) -> Message {
 }
 
 pub(crate) fn task_terms(intent: EnvelopeId, offer: EnvelopeId) -> TaskStart {
-    TaskStart {
-        intent,
-        offer,
-        attempt: 1,
-        parameters: Vec::new(),
-        constraints: Vec::new(),
-        policies: Vec::new(),
-        monitoring: None,
-        output_schema: None,
-        depends_on: Vec::new(),
-        replaces: None,
-        deadlines: None,
-        evaluation: None,
-    }
+    TaskStart::new(intent, offer, 1)
 }
 
 pub(crate) fn task_start(terms: TaskStart) -> Message {
@@ -331,30 +325,11 @@ pub(crate) fn start_by(intent: EnvelopeId, offer: EnvelopeId, deadlines: Deadlin
 }
 
 pub(crate) fn progress(task: EnvelopeId, state: ProgressState, percent: u32) -> Message {
-    Message::TaskProgress(TaskProgress {
-        task,
-        state,
-        percent,
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        estimated_done_us: None,
-        notices: Vec::new(),
-        depends_on: Vec::new(),
-    })
+    Message::TaskProgress(TaskProgress { percent, ..TaskProgress::new(task, state) })
 }
 
 pub(crate) fn receipt(task: EnvelopeId, outcome: Outcome) -> TaskDone {
-    TaskDone {
-        task,
-        outcome,
-        started_at_us: None,
-        ended_at_us: None,
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        policy_results: Vec::new(),
-        reason: Text::default(),
-        usage: Vec::new(),
-    }
+    TaskDone::new(task, outcome)
 }
 
 pub(crate) fn done(task: EnvelopeId, outcome: Outcome) -> Message {
@@ -372,7 +347,7 @@ pub(crate) fn claim(subject: ClaimSubject, kind: &str, expires: Option<Time>) ->
 }
 
 pub(crate) fn delegate(to: Who, intent: Option<EnvelopeId>, expires: Option<Time>) -> Message {
-    let delegation = Delegation { delegate: to.id(), intent, expires_at_us: expires };
+    let delegation = Delegation { intent, expires_at_us: expires, ..Delegation::new(to.id()) };
     Message::Attest(Attest::Delegate(delegation))
 }
 
@@ -383,16 +358,55 @@ pub(crate) fn revoke(attestation: EnvelopeId) -> Message {
 pub(crate) fn policy(scope: PolicyScope, version: u64, action: PolicyAction) -> Message {
     let text = if action == PolicyAction::Revoke { "" } else { "permit;" };
     Message::PolicyUpdate(PolicyUpdate {
-        scope,
-        name: name("residency"),
-        policy_version: version,
-        action,
-        kind: None,
         text: Document::new(text).expect("a document"),
+        ..PolicyUpdate::new(scope, name("residency"), version, action)
     })
 }
 
 pub(crate) fn notice(subject: EnvelopeId) -> Message {
     let notice = StateNotice { subject, state: name("paused"), text: Text::default() };
     Message::Observe(Observe::Notice(notice))
+}
+
+// ------------------------------------------------------------------ what is judged
+
+pub(crate) const INTEGER: &str = r#"{"type":"integer"}"#;
+pub(crate) const SMALL: &str = r#"{"type":"integer","maximum":5}"#;
+pub(crate) const TEXT: &str = r#"{"type":"string"}"#;
+
+pub(crate) const EU_ONLY: &str = r#"@reason("work stays in the EU")
+forbid (principal, action, resource) unless {
+    context.any_of.hasTag("region") && ["eu"].containsAll(context.any_of.getTag("region"))
+};"#;
+
+pub(crate) const CHEAP: &str = r#"forbid (principal, action == Action::"complete", resource) when {
+    context.usage.hasTag("energy") && context.usage.getTag("energy").amount > 10
+};"#;
+
+pub(crate) fn schema(document: &str) -> Option<Schema> {
+    Some(Schema::inline(document).expect("a short document"))
+}
+
+pub(crate) fn price(amount: u64) -> Price {
+    Price::new(amount, name("EUR"))
+}
+
+pub(crate) fn publish_terms(terms: CapabilityTerms) -> Message {
+    Message::AdvertiseCapability(AdvertiseCapability::Publish(terms))
+}
+
+pub(crate) fn open_terms(terms: IntentTerms) -> Message {
+    Message::Intent(Intent::Open(terms))
+}
+
+pub(crate) fn cedar(scope: PolicyScope, label: &str, version: u64, text: &str) -> PolicyUpdate {
+    PolicyUpdate {
+        text: Document::new(text).expect("a short text"),
+        language: Some(PolicyLanguage::Cedar),
+        ..PolicyUpdate::new(scope, name(label), version, PolicyAction::Activate)
+    }
+}
+
+pub(crate) fn region(value: &str) -> Vec<Constraint> {
+    vec![Constraint::new(name("region"), Comparison::AnyOf, vec![name(value)])]
 }

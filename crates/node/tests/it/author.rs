@@ -37,20 +37,7 @@ impl Author {
 
     /// What the author's next envelope could be; the chain stays where it is.
     pub(crate) fn signed(&self, outcome: &str) -> ParsedEnvelope {
-        let terms = IntentTerms {
-            outcome: Text::new(outcome).expect("a short text"),
-            category: None,
-            inputs: vec![],
-            output_schema: None,
-            constraints: vec![],
-            policies: vec![],
-            priority: 0,
-            deadline_us: None,
-            utility_weights: vec![],
-            privacy: None,
-            selection: None,
-            labels: vec![],
-        };
+        let terms = IntentTerms::new(Text::new(outcome).expect("a short text"));
         let envelope = Envelope {
             origin: origin(),
             author: self.key.agent(),

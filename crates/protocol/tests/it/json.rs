@@ -79,7 +79,7 @@ fn an_envelope_is_written_with_its_context() {
     assert_eq!(json, expect);
     let json = serde_json::to_value(samples::smallest()).expect("JSON");
     let fields: Vec<_> = json.as_object().expect("an object").keys().cloned().collect();
-    assert_eq!(fields, ["author", "author_sequence", "issued_at_us", "message", "origin"]);
+    assert_eq!(fields, ["origin", "author", "author_sequence", "issued_at_us", "message"]);
 }
 
 #[test]

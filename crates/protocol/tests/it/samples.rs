@@ -96,7 +96,24 @@ fn messages() -> Vec<(&'static str, Message)> {
                 reason: text("no longer needed"),
             })),
         ),
+        ("intent.open.auction", M::Intent(Intent::Open(auctioned()))),
         ("offer", M::Offer(offer())),
+        (
+            "offer.sealed",
+            M::Offer(Offer {
+                commitment: Some(Digest::of(b"a sealed bid")),
+                covers: vec![name("north"), name("south")],
+                ..Offer::new(id(0x20), id(0x21))
+            }),
+        ),
+        (
+            "negotiate.reveal",
+            M::Negotiate(Negotiate::Reveal(Reveal {
+                offer: id(0x23),
+                price: price(800),
+                salt: Digest([0x24; 32]),
+            })),
+        ),
         (
             "negotiate.counter",
             M::Negotiate(Negotiate::Counter(Counter {
@@ -123,8 +140,24 @@ fn messages() -> Vec<(&'static str, Message)> {
             })),
         ),
         ("task_start", M::TaskStart(Box::new(start()))),
+        ("task_start.pinned", M::TaskStart(Box::new(pinned()))),
         ("task_progress", M::TaskProgress(progress())),
+        (
+            "task_progress.checks",
+            M::TaskProgress(TaskProgress {
+                checks: checks(),
+                ..TaskProgress::new(id(0x40), ProgressState::Accepted)
+            }),
+        ),
         ("task_done", M::TaskDone(done())),
+        (
+            "task_done.checks",
+            M::TaskDone(TaskDone {
+                checks: checks(),
+                outputs: vec![inline("{\"pages\":3}")],
+                ..TaskDone::new(id(0x50), Outcome::Rejected)
+            }),
+        ),
         (
             "attest.claim",
             M::Attest(Attest::Claim(Claim {
@@ -151,7 +184,28 @@ fn messages() -> Vec<(&'static str, Message)> {
                 delegate: agent(3),
                 intent: Some(id(11)),
                 expires_at_us: Some(Time(1_800_000_000_000_002)),
+                ..Delegation::new(agent(3))
             })),
+        ),
+        (
+            "attest.delegate.passed_on",
+            M::Attest(Attest::Delegate(Delegation {
+                scopes: vec![DelegationScope::Tasks, DelegationScope::Negotiation],
+                depth: 2,
+                of: Some(id(18)),
+                ..Delegation::new(agent(3))
+            })),
+        ),
+        (
+            "attest.rotate_key",
+            M::Attest(Attest::RotateKey(KeyRotation {
+                successor: agent(8),
+                reason: text("once a year"),
+            })),
+        ),
+        (
+            "attest.revoke_key",
+            M::Attest(Attest::RevokeKey(KeyRevocation { reason: text("it was stolen") })),
         ),
         (
             "attest.revoke",
@@ -161,6 +215,13 @@ fn messages() -> Vec<(&'static str, Message)> {
             })),
         ),
         ("policy_update", M::PolicyUpdate(policy(PolicyScope::Agent(agent(1))))),
+        (
+            "policy_update.cedar",
+            M::PolicyUpdate(PolicyUpdate {
+                language: Some(PolicyLanguage::Cedar),
+                ..policy(PolicyScope::Agent(agent(1)))
+            }),
+        ),
         ("policy_update.capability", M::PolicyUpdate(policy(PolicyScope::Capability(id(13))))),
         ("policy_update.intent", M::PolicyUpdate(policy(PolicyScope::Intent(id(14))))),
         ("observe.task_status", M::Observe(Observe::TaskStatus(id(15)))),
@@ -224,6 +285,24 @@ fn intent() -> IntentTerms {
         privacy: Some(Privacy::Parties),
         selection: Some(Selection::Vickrey),
         labels: labels(),
+        ..IntentTerms::new(text(""))
+    }
+}
+
+fn auctioned() -> IntentTerms {
+    let dialect = Some(Dialect::JsonSchema);
+    IntentTerms {
+        input_schema: Some(Schema { dialect, ..schema("{\"type\":\"string\"}") }),
+        resources: resources(),
+        auction: Some(Auction {
+            bids_until_us: Time(1_791_000_000_000_000),
+            reveal_until_us: Some(Time(1_792_000_000_000_000)),
+            min_step: 25,
+            reserve: Some(price(5_000)),
+        }),
+        parts: vec![name("north"), name("south")],
+        max_awards: 2,
+        ..IntentTerms::new(text("the coast, surveyed"))
     }
 }
 
@@ -238,6 +317,7 @@ fn offer() -> Offer {
         policies: policies(),
         price: Some(price(1_000)),
         valid_until_us: Some(Time(1_791_000_000_000_000)),
+        ..Offer::new(id(0x20), id(0x21))
     }
 }
 
@@ -275,8 +355,34 @@ fn start() -> TaskStart {
                     disqualified: Some(name("region")),
                 },
             ],
+            as_of: 0,
         }),
+        ..TaskStart::new(id(0x30), id(0x31), 2)
     }
+}
+
+fn pinned() -> TaskStart {
+    let candidate = Candidate { total: 1_000, ..Candidate::new(id(0x31)) };
+    TaskStart {
+        evaluation: Some(Evaluation {
+            candidates: vec![candidate],
+            as_of: 412,
+            ..Evaluation::new(name("tally.weighted.v1"))
+        }),
+        price: Some(price(950)),
+        policy_set: Some(Digest::of(b"the policies")),
+        ..TaskStart::new(id(0x30), id(0x31), 1)
+    }
+}
+
+fn checks() -> Vec<Check> {
+    let passed = |kind| Check { passed: true, ..Check::new(kind) };
+    vec![
+        passed(CheckKind::Schema),
+        passed(CheckKind::Policy),
+        passed(CheckKind::Resources),
+        Check { reason: text("no such object"), ..Check::new(CheckKind::Inputs) },
+    ]
 }
 
 fn progress() -> TaskProgress {
@@ -293,6 +399,7 @@ fn progress() -> TaskProgress {
             text: text("waiting for a new token"),
         }],
         depends_on: vec![id(0x41), id(0x42)],
+        ..TaskProgress::new(id(0x40), ProgressState::BlockedAuthorisation)
     }
 }
 
@@ -311,6 +418,7 @@ fn done() -> TaskDone {
         }],
         reason: text("the second policy was violated"),
         usage: measures(),
+        ..TaskDone::new(id(0x50), Outcome::Violated)
     }
 }
 
@@ -322,12 +430,13 @@ fn policy(scope: PolicyScope) -> PolicyUpdate {
         action: PolicyAction::Override,
         kind: Some(PolicyKind::ResourceLimits),
         text: Document::new("forbid(principal, action, resource);").expect("a document"),
+        language: None,
     }
 }
 
 fn schema(document: &str) -> Schema {
     let uri = Uri::new("https://schemas.example/1").expect("a URI");
-    Schema { uri: Some(uri), ..Schema::inline(document).expect("a document") }
+    Schema { uri: Some(uri), dialect: None, ..Schema::inline(document).expect("a document") }
 }
 
 fn constraints() -> Vec<Constraint> {
@@ -380,5 +489,15 @@ fn data() -> Vec<DataRef> {
         digest: Digest::of(b"pages"),
         size: 4_096,
         media_type: Some(name("application/x-tar")),
+        inline: Document::default(),
     }]
+}
+
+fn inline(json: &str) -> DataRef {
+    DataRef {
+        size: json.len() as u64,
+        media_type: Some(name("application/json")),
+        inline: Document::new(json).expect("a document"),
+        ..DataRef::new(Uri::new("result").expect("a URI"), Digest::of(json.as_bytes()))
+    }
 }

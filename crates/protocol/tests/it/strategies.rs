@@ -50,16 +50,24 @@ where
 }
 
 fn data() -> impl Strategy<Value = DataRef> {
-    (uri(), any::<[u8; 32]>(), any::<u64>(), of(name())).prop_map(
-        |(uri, digest, size, media_type)| DataRef { uri, digest: Digest(digest), size, media_type },
+    (uri(), any::<[u8; 32]>(), any::<u64>(), of(name()), document()).prop_map(
+        |(uri, other, size, media_type, inline)| {
+            let digest = digest(&inline, other);
+            DataRef { uri, digest, size, media_type, inline }
+        },
     )
 }
 
+/// The digest of a document, or any where there is none.
+fn digest(inline: &Document, other: [u8; 32]) -> Digest {
+    let is_inline = !inline.as_str().is_empty();
+    if is_inline { Digest::of(inline.as_str().as_bytes()) } else { Digest(other) }
+}
+
 fn schema() -> impl Strategy<Value = Schema> {
-    (of(uri()), document(), any::<[u8; 32]>()).prop_map(|(uri, inline, other)| {
-        let is_inline = !inline.as_str().is_empty();
-        let digest = if is_inline { Digest::of(inline.as_str().as_bytes()) } else { Digest(other) };
-        Schema { digest, uri, inline }
+    let dialect = of(Just(Dialect::JsonSchema));
+    (of(uri()), document(), any::<[u8; 32]>(), dialect).prop_map(|(uri, inline, other, dialect)| {
+        Schema { digest: digest(&inline, other), uri, inline, dialect }
     })
 }
 
@@ -170,7 +178,18 @@ fn intent_terms() -> impl Strategy<Value = IntentTerms> {
     let privacy = prop::sample::select(vec![Privacy::Public, Privacy::Parties]);
     let head = (text(), of(name()), few(data()), of(schema()), few(constraint()));
     let tail = (few(policy_ref()), any::<u32>(), of(time()), few(measure()), few(label()));
-    (head, tail, of(privacy), of(selection)).prop_map(|(head, tail, privacy, selection)| {
+    let auction = (time(), of(time()), any::<u64>(), of(price())).prop_map(
+        |(bids_until_us, reveal_until_us, min_step, reserve)| Auction {
+            bids_until_us,
+            reveal_until_us,
+            min_step,
+            reserve,
+        },
+    );
+    let work = (of(schema()), few(resource()), of(auction), few(name()), any::<u32>());
+    let told = (head, tail, of(privacy), of(selection), work);
+    told.prop_map(|(head, tail, privacy, selection, work)| {
+        let (input_schema, resources, auction, parts, max_awards) = work;
         let (outcome, category, inputs, output_schema, constraints) = head;
         let (policies, priority, deadline_us, utility_weights, labels) = tail;
         IntentTerms {
@@ -186,6 +205,11 @@ fn intent_terms() -> impl Strategy<Value = IntentTerms> {
             privacy,
             selection,
             labels,
+            input_schema,
+            resources,
+            auction,
+            parts,
+            max_awards,
         }
     })
 }
@@ -202,8 +226,9 @@ fn intent() -> impl Strategy<Value = Intent> {
 
 fn offer() -> impl Strategy<Value = Offer> {
     let head = (id(), id(), of(id()), few(constraint()), few(resource()));
-    (head, any::<u64>(), few(policy_ref()), of(price()), of(time())).prop_map(
-        |(head, estimated_duration_us, policies, price, valid_until_us)| {
+    let sealed = (of(any::<[u8; 32]>().prop_map(Digest)), few(name()));
+    (head, any::<u64>(), few(policy_ref()), of(price()), of(time()), sealed).prop_map(
+        |(head, estimated_duration_us, policies, price, valid_until_us, (commitment, covers))| {
             let (intent, capability, replaces, conditions, resources) = head;
             Offer {
                 intent,
@@ -215,6 +240,8 @@ fn offer() -> impl Strategy<Value = Offer> {
                 policies,
                 price,
                 valid_until_us,
+                commitment,
+                covers,
             }
         },
     )
@@ -231,6 +258,9 @@ fn negotiate() -> impl Strategy<Value = Negotiate> {
         (id(), text()).prop_map(|(offer, reason)| Negotiate::Withdraw(Withdraw { offer, reason })),
         (id(), text()).prop_map(|(task, reason)| {
             Negotiate::RequestCancellation(RequestCancellation { task, reason })
+        }),
+        (id(), price(), any::<[u8; 32]>()).prop_map(|(offer, price, salt)| {
+            Negotiate::Reveal(Reveal { offer, price, salt: Digest(salt) })
         }),
     ]
 }
@@ -250,11 +280,9 @@ fn evaluation() -> impl Strategy<Value = Evaluation> {
     let candidate = (id(), few(measure()), any::<i64>(), of(name())).prop_map(
         |(offer, scores, total, disqualified)| Candidate { offer, scores, total, disqualified },
     );
-    (name(), few(measure()), few(candidate)).prop_map(|(method, weights, candidates)| Evaluation {
-        method,
-        weights,
-        candidates,
-    })
+    (name(), few(measure()), few(candidate), any::<u64>()).prop_map(
+        |(method, weights, candidates, as_of)| Evaluation { method, weights, candidates, as_of },
+    )
 }
 
 fn start() -> impl Strategy<Value = TaskStart> {
@@ -268,7 +296,8 @@ fn start() -> impl Strategy<Value = TaskStart> {
     let head = (id(), id(), any::<u32>(), few(label()), few(constraint()), few(policy_ref()));
     let tail =
         (of(monitoring), of(schema()), few(id()), of(id()), of(deadlines()), of(evaluation()));
-    (head, tail).prop_map(|(head, tail)| {
+    let pinned = (of(price()), of(any::<[u8; 32]>().prop_map(Digest)));
+    (head, tail, pinned).prop_map(|(head, tail, (price, policy_set))| {
         let (intent, offer, attempt, parameters, constraints, policies) = head;
         let (monitoring, output_schema, depends_on, replaces, deadlines, evaluation) = tail;
         TaskStart {
@@ -284,8 +313,16 @@ fn start() -> impl Strategy<Value = TaskStart> {
             replaces,
             deadlines,
             evaluation,
+            price,
+            policy_set,
         }
     })
+}
+
+fn check() -> impl Strategy<Value = Check> {
+    use CheckKind::*;
+    let kind = prop::sample::select(vec![Schema, Policy, Resources, Inputs]);
+    (kind, any::<bool>(), text()).prop_map(|(kind, passed, reason)| Check { kind, passed, reason })
 }
 
 fn progress() -> impl Strategy<Value = TaskProgress> {
@@ -309,8 +346,9 @@ fn progress() -> impl Strategy<Value = TaskProgress> {
         text,
     });
     let said = (state, any::<u32>(), of(time()), few(notice));
-    (id(), said, few(data()), few(data()), few(id())).prop_map(
-        |(task, (state, percent, estimated_done_us, notices), inputs, outputs, depends_on)| {
+    (id(), said, few(data()), few(data()), (few(id()), few(check()))).prop_map(
+        |(task, said, inputs, outputs, (depends_on, checks))| {
+            let (state, percent, estimated_done_us, notices) = said;
             TaskProgress {
                 task,
                 state,
@@ -320,6 +358,7 @@ fn progress() -> impl Strategy<Value = TaskProgress> {
                 estimated_done_us,
                 notices,
                 depends_on,
+                checks,
             }
         },
     )
@@ -332,8 +371,8 @@ fn done() -> impl Strategy<Value = TaskDone> {
     let result = (policy_ref(), any::<bool>(), text())
         .prop_map(|(policy, compliant, reason)| PolicyResult { policy, compliant, reason });
     let head = (id(), outcome, of(time()), of(time()), few(data()));
-    (head, few(data()), few(result), text(), few(measure())).prop_map(
-        |(head, outputs, policy_results, reason, usage)| {
+    (head, few(data()), few(result), text(), few(measure()), few(check())).prop_map(
+        |(head, outputs, policy_results, reason, usage, checks)| {
             let (task, outcome, started_at_us, ended_at_us, inputs) = head;
             TaskDone {
                 task,
@@ -345,6 +384,7 @@ fn done() -> impl Strategy<Value = TaskDone> {
                 policy_results,
                 reason,
                 usage,
+                checks,
             }
         },
     )
@@ -359,13 +399,29 @@ fn attest() -> impl Strategy<Value = Attest> {
                 Attest::Claim(Claim { subject, kind, statement, evidence, expires_at_us })
             }
         ),
-        (agent(), of(id()), of(time())).prop_map(|(delegate, intent, expires_at_us)| {
-            Attest::Delegate(Delegation { delegate, intent, expires_at_us })
+        delegation().prop_map(Attest::Delegate),
+        (agent(), text()).prop_map(|(successor, reason)| {
+            Attest::RotateKey(KeyRotation { successor, reason })
         }),
+        text().prop_map(|reason| Attest::RevokeKey(KeyRevocation { reason })),
         (id(), text()).prop_map(|(attestation, reason)| {
             Attest::Revoke(Revocation { attestation, reason })
         }),
     ]
+}
+
+fn delegation() -> impl Strategy<Value = Delegation> {
+    let scope = prop::sample::select(vec![DelegationScope::Tasks, DelegationScope::Negotiation]);
+    (agent(), of(id()), of(time()), few(scope), any::<u32>(), of(id())).prop_map(
+        |(delegate, intent, expires_at_us, scopes, depth, of)| Delegation {
+            delegate,
+            intent,
+            expires_at_us,
+            scopes,
+            depth,
+            of,
+        },
+    )
 }
 
 fn policy() -> impl Strategy<Value = PolicyUpdate> {
@@ -382,14 +438,16 @@ fn policy() -> impl Strategy<Value = PolicyUpdate> {
         PolicyKind::ResourceLimits,
         PolicyKind::Governance,
     ]);
-    (scope, name(), any::<u64>(), action, of(kind), document()).prop_map(
-        |(scope, name, policy_version, action, kind, text)| PolicyUpdate {
+    let language = of(Just(PolicyLanguage::Cedar));
+    (scope, name(), any::<u64>(), action, of(kind), document(), language).prop_map(
+        |(scope, name, policy_version, action, kind, text, language)| PolicyUpdate {
             scope,
             name,
             policy_version,
             action,
             kind,
             text,
+            language,
         },
     )
 }

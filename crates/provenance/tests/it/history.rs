@@ -103,14 +103,13 @@ impl History {
         self.say(
             2,
             Message::TaskProgress(TaskProgress {
-                task,
-                state,
                 percent,
                 inputs,
                 outputs,
                 estimated_done_us,
                 notices,
                 depends_on,
+                ..TaskProgress::new(task, state)
             }),
         )
     }
@@ -178,7 +177,7 @@ pub(crate) fn data(uri: &str) -> NodeRef {
 
 pub(crate) fn data_ref(uri: &str) -> DataRef {
     let digest = Digest::of(uri.as_bytes());
-    DataRef { uri: Uri::new(uri).expect("a URI"), digest, size: 0, media_type: None }
+    DataRef::new(Uri::new(uri).expect("a URI"), digest)
 }
 
 pub(crate) fn data_refs(uris: &[&str]) -> Vec<DataRef> {
@@ -195,79 +194,32 @@ pub(crate) fn label(key: &str, value: &str) -> Label {
 
 pub(crate) fn capability_terms() -> CapabilityTerms {
     CapabilityTerms {
-        name: name("align"),
-        category: name("genomics"),
         description: text(""),
-        tags: vec![],
-        input_schema: None,
-        output_schema: None,
-        constraints: vec![],
-        resources: vec![],
-        policies: vec![],
-        performance: vec![],
-        cost: None,
-        side_effects: vec![],
+        ..CapabilityTerms::new(name("align"), name("genomics"))
     }
 }
 
 pub(crate) fn terms(task_label: Option<&str>, inputs: &[&str]) -> IntentTerms {
     IntentTerms {
-        outcome: text("aligned reads"),
-        category: None,
         inputs: data_refs(inputs),
-        output_schema: None,
-        constraints: vec![],
-        policies: vec![],
-        priority: 0,
-        deadline_us: None,
-        utility_weights: vec![],
-        privacy: None,
-        selection: None,
         labels: task_label.map(|value| label("wf.task", value)).into_iter().collect(),
+        ..IntentTerms::new(text("aligned reads"))
     }
 }
 
 pub(crate) fn offer(intent: EnvelopeId, capability: EnvelopeId) -> Offer {
-    Offer {
-        intent,
-        capability,
-        replaces: None,
-        conditions: vec![],
-        resources: vec![],
-        estimated_duration_us: 0,
-        policies: vec![],
-        price: None,
-        valid_until_us: None,
-    }
+    Offer::new(intent, capability)
 }
 
 pub(crate) fn task_start(intent: EnvelopeId, offer: EnvelopeId) -> TaskStart {
-    TaskStart {
-        intent,
-        offer,
-        attempt: 1,
-        parameters: vec![],
-        constraints: vec![],
-        policies: vec![],
-        monitoring: None,
-        output_schema: None,
-        depends_on: vec![],
-        replaces: None,
-        deadlines: None,
-        evaluation: None,
-    }
+    TaskStart::new(intent, offer, 1)
 }
 
 pub(crate) fn receipt(task: EnvelopeId) -> TaskDone {
     TaskDone {
-        task,
-        outcome: Outcome::Succeeded,
         started_at_us: Some(Time(1000)),
         ended_at_us: Some(Time(1000)),
-        inputs: vec![],
-        outputs: vec![],
-        policy_results: vec![],
         reason: text(""),
-        usage: vec![],
+        ..TaskDone::new(task, Outcome::Succeeded)
     }
 }

@@ -136,7 +136,7 @@ fn attestations_point_to_their_subjects_and_evidence() {
 fn a_delegate_acts_on_behalf_of_the_author() {
     let mut h = History::new();
     let (author, delegate) = (h.agent(1), h.agent(4));
-    let delegation = Delegation { delegate, intent: None, expires_at_us: None };
+    let delegation = Delegation::new(delegate);
     let attest = h.say(1, Message::Attest(Attest::Delegate(delegation)));
     let (author, delegate) = (NodeRef::Agent(author), NodeRef::Agent(delegate));
     assert_eq!(h.targets(delegate.clone(), Relation::ActedOnBehalfOf), [author]);
@@ -149,14 +149,7 @@ fn policies_govern_their_scope_and_what_names_them() {
     let scope = PolicyScope::Agent(h.agent(1));
     let policy = h.say(
         1,
-        Message::PolicyUpdate(PolicyUpdate {
-            scope,
-            name: name("region"),
-            policy_version: 1,
-            action: PolicyAction::Activate,
-            kind: None,
-            text: Default::default(),
-        }),
+        Message::PolicyUpdate(PolicyUpdate::new(scope, name("region"), 1, PolicyAction::Activate)),
     );
     let intent = h.intent(IntentTerms { policies: policies(&[policy]), ..terms(None, &[]) });
     let task = h.task(Work::default());

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use prost::Message;
 use tally_api::{LogReceipt, v1};
 use tally_coordination::view::{
-    AgentView, CapabilityView, CatalogView, IntentView, Selector, TaskView,
+    AgentView, CapabilityView, CatalogView, ComplianceView, FindingsView, IntentView, Selector,
+    TaskView,
 };
 use tally_protocol::message::Discover;
 use tally_protocol::{ChainHash, Event, SignedEnvelope};
@@ -43,7 +44,7 @@ pub fn answers(data: &[u8]) -> Outcome {
     let Some((which, data)) = data.split_first() else {
         return Outcome::accepted("empty");
     };
-    match which % 9 {
+    match which % 11 {
         0 => log_receipt(data),
         1 => view::<v1::GetAgentResponse, AgentView>(data),
         2 => view::<v1::SearchCatalogResponse, CatalogView>(data),
@@ -65,6 +66,8 @@ pub fn answers(data: &[u8]) -> Outcome {
                 answer(chain),
             ]
         }),
+        8 => view::<v1::ListFindingsResponse, FindingsView>(data),
+        9 => view::<v1::GetComplianceResponse, ComplianceView>(data),
         _ => each(data, |wire: v1::GetConsistencyProofResponse| {
             let hashes: Vec<Hash> = wire.proof.iter().filter_map(|hash| hash_of(hash)).collect();
             vec![answer(ConsistencyProof::new(hashes))]

@@ -1,0 +1,29 @@
+//! `tally policy`: whether a policy can be put in force.
+
+use serde::Serialize;
+use tally_policy::Policy;
+
+use crate::args::PolicyArgs;
+use crate::error::CliError;
+use crate::output::Output;
+use crate::text::read_text;
+
+#[derive(Serialize)]
+struct Valid {
+    rules: usize,
+    /// Agents that it names: whose claims it trusts, among others.
+    agents: Vec<String>,
+}
+
+pub(crate) fn run(args: PolicyArgs, output: Output) -> Result<(), CliError> {
+    let Some(file) = args.file else {
+        output.line(tally_policy::SCHEMA.trim_end());
+        return Ok(());
+    };
+    let policy = Policy::parse("policy", 1, &read_text(&file)?)
+        .map_err(|error| CliError::Absent(format!("{}: {error}", file.display())))?;
+    let valid =
+        Valid { rules: policy.rules().len(), agents: policy.agents().iter().cloned().collect() };
+    output.answer(&valid, |valid| format!("valid, {} rules", valid.rules));
+    Ok(())
+}
