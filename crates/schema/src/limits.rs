@@ -30,14 +30,15 @@ pub const MAX_AUTOMATON_BYTES: usize = 1 << 20;
 /// Most misfits that a validation lists.
 pub const MAX_MISFITS: usize = 32;
 
-/// Most steps of one validation: a subschema applied to a value, or an item looked at.
-pub const MAX_VALIDATION_STEPS: u64 = 10_000_000;
+/// Most steps of one validation: a subschema applied to a value, or an item looked at. Both kinds of
+/// steps are taken while an envelope is admitted, and everybody else waits.
+pub const MAX_VALIDATION_STEPS: u64 = 1_000_000;
 
 /// Most subschemas that are being applied at once, one inside another.
 pub const MAX_RECURSION: usize = 400;
 
 /// Most steps of one comparison.
-pub const MAX_COMPARISON_STEPS: u64 = 250_000;
+pub const MAX_COMPARISON_STEPS: u64 = 50_000;
 
 /// Most values one inside another that a comparison looks into.
 pub const MAX_COMPARISON_DEPTH: usize = 32;
