@@ -386,6 +386,11 @@ impl<'a> LogCheck<'a> {
         reading.end_run();
         if let Some(before) = reading.overlaps {
             self.end_overlap(&mut reading, before);
+            // Whatever a file is called that holds no header yet: a start does away with it.
+            if is_last && reading.state.start.is_none() {
+                reading.is_linked = true;
+                self.judge_tail(&mut reading, salvage)?;
+            }
         } else {
             match reading.state.condition {
                 Condition::Damaged if is_last => self.judge_tail(&mut reading, salvage)?,
