@@ -147,6 +147,39 @@ pub fn submission(rng: &mut Rng) -> Vec<u8> {
     }
 }
 
+/// Two schemas and a value, a line each.
+pub fn schemas(rng: &mut Rng) -> Vec<u8> {
+    const SCHEMAS: [&str; 8] = [
+        "true",
+        r#"{"type":"integer","minimum":0,"maximum":9}"#,
+        r#"{"type":["integer","null"],"multipleOf":2}"#,
+        r#"{"type":"string","pattern":"^[a-z]{1,4}$","maxLength":3}"#,
+        r#"{"type":"object","properties":{"a":{"type":"integer"}},"required":["a"]}"#,
+        r##"{"$defs":{"l":{"type":"array","items":{"$ref":"#/$defs/l"}}},"$ref":"#/$defs/l"}"##,
+        r#"{"anyOf":[{"enum":[1,"a",null]},{"const":{"b":[2]}}],"not":{"type":"null"}}"#,
+        r#"{"type":"array","prefixItems":[{"type":"integer"}],"items":false,"uniqueItems":true}"#,
+    ];
+    const VALUES: [&str; 5] = ["4", "null", r#""abc""#, r#"{"a":1}"#, "[[],[1]]"];
+    let [narrow, wide] = [(); 2].map(|()| *rng.one_of(&SCHEMAS));
+    format!("{narrow}\n{wide}\n{}", rng.one_of(&VALUES)).into()
+}
+
+/// A policy in Cedar.
+pub fn policy(rng: &mut Rng) -> Vec<u8> {
+    const POLICIES: [&str; 4] = [
+        r#"@id("cheap") forbid (principal, action, resource) when {
+    context has cost && context.cost.amount > 10
+};"#,
+        r#"permit (principal, action == Action::"advertise", resource);"#,
+        r#"forbid (principal, action, resource) unless {
+    context.any_of.hasTag("region") && ["eu"].containsAll(context.any_of.getTag("region"))
+};"#,
+        r#"forbid (principal, action, resource) when { context.capability.name like "boat*" };"#,
+    ];
+    let policy: &&str = rng.one_of(&POLICIES);
+    policy.as_bytes().to_vec()
+}
+
 /// A recorded workflow, each task after the one before.
 pub fn trace(rng: &mut Rng) -> Vec<u8> {
     let count = 1 + rng.below(4);

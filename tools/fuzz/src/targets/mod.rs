@@ -3,6 +3,7 @@
 //! Each takes any bytes and panics when a promise is broken. What it returns is only for the
 //! driver, to tell answers apart.
 
+mod documents;
 mod files;
 mod keys;
 mod proofs;
@@ -14,6 +15,7 @@ mod wire;
 use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+pub use documents::{policy, schemas};
 pub use files::{submission, trace};
 pub use keys::{did_key, origin, pem, secret_key, verifier_key};
 pub use proofs::{consistency_proof, inclusion_proof};
@@ -104,6 +106,9 @@ const MESSAGES: Memory = Memory { per_byte: 160, base: 1024 * 1024 };
 /// The same with views, which are structs of up to 612 bytes.
 const VIEWS: Memory = Memory { per_byte: 1_024, base: 1024 * 1024 };
 
+/// Patterns are compiled, and a comparison keeps what it has seen; both have limits of their own.
+const DOCUMENTS: Memory = Memory { per_byte: 4_096, base: 64 * 1024 * 1024 };
+
 /// No repair.
 fn as_it_is(_: &mut Vec<u8>, _: &mut Rng) {}
 
@@ -143,6 +148,8 @@ targets! {
     pem: seeds::pem, as_it_is, Grammar::Text, Memory::USUAL;
     inclusion_proof: seeds::inclusion_proof, as_it_is, Grammar::Bytes, Memory::USUAL;
     consistency_proof: seeds::consistency_proof, as_it_is, Grammar::Bytes, Memory::USUAL;
+    schemas: seeds::schemas, as_it_is, Grammar::Text, DOCUMENTS;
+    policy: seeds::policy, as_it_is, Grammar::Text, DOCUMENTS;
     append_response: seeds::append_response, as_it_is, Grammar::Protobuf { skip: 0 },
         MESSAGES;
     answers: seeds::answer, as_it_is, Grammar::Protobuf { skip: 1 }, VIEWS;

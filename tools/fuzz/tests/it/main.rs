@@ -83,6 +83,8 @@ fn what_is_made_is_accepted() {
     accepted("event", &["event"]);
     accepted("submission", &["messages"]);
     accepted("trace", &["workflow"]);
+    accepted("schemas", &["compatible", "incompatible"]);
+    accepted("policy", &["allows", "denies"]);
     accepted("segment", &["whole"]);
     accepted("ledger", &["whole"]);
     accepted("mark", &["claimed"]);
