@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use tally_tests::desk::Desk;
 use tally_tests::program::{Answer, Running, Server, copy, shipped, tally, tally_with_input};
 use tally_tests::signer::Signer;
 
@@ -13,45 +14,32 @@ use tally_tests::signer::Signer;
 const NOBODY: &str = "http://127.0.0.1:1";
 
 /// All commands.
-const COMMANDS: [&str; 13] = [
-    "serve", "demo", "keygen", "submit", "log", "catalog", "intent", "task", "lineage", "prove",
-    "verify", "backup", "restore",
+const COMMANDS: [&str; 24] = [
+    "serve",
+    "demo",
+    "keygen",
+    "submit",
+    "log",
+    "catalog",
+    "intent",
+    "task",
+    "lineage",
+    "workflow",
+    "why",
+    "findings",
+    "compliance",
+    "decisions",
+    "pursue",
+    "provide",
+    "seal",
+    "schema",
+    "policy",
+    "prove",
+    "verify",
+    "backup",
+    "restore",
+    "fsck",
 ];
-
-struct Desk {
-    directory: tempfile::TempDir,
-    server: Server,
-}
-
-impl Desk {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let server = Server::start(&directory.path().join("data"));
-        Self { directory, server }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.directory.path().join(name).to_str().expect("UTF-8").to_owned()
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        std::fs::write(self.path(name), text).expect("written");
-        self.path(name)
-    }
-
-    fn key(&self, name: &str) -> String {
-        tally(["keygen", &self.path(name)]).expect(0);
-        self.path(name)
-    }
-
-    fn submit(&self, key: &str, file: &str) -> Answer {
-        tally(["submit", "--json", "--url", &self.server.url, "--key", key, file])
-    }
-
-    fn ask(&self, args: &[&str]) -> Answer {
-        tally(args.iter().chain(&["--json", "--url", &self.server.url]))
-    }
-}
 
 fn data(path: &Path) -> &str {
     path.to_str().expect("UTF-8")

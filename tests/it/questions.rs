@@ -5,65 +5,36 @@ use serde_json::{Value, json};
 use tally_protocol::message::Reveal;
 use tally_protocol::parts::Price;
 use tally_protocol::{Digest, EnvelopeId};
-use tally_tests::program::{Answer, Running, Server, tally};
+use tally_tests::desk::Desk;
+use tally_tests::program::{Answer, Running, tally};
 
-struct Desk {
-    directory: tempfile::TempDir,
-    server: Server,
+fn try_submit(desk: &Desk, key: &str, message: &Value) -> Answer {
+    desk.submit(key, &desk.write("message.json", &message.to_string()))
 }
 
-impl Desk {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let server = Server::start(&directory.path().join("data"));
-        Self { directory, server }
-    }
+fn submit(desk: &Desk, key: &str, message: Value) -> String {
+    let answer = try_submit(desk, key, &message).expect(0).json();
+    answer["id"].as_str().expect("an id").to_owned()
+}
 
-    fn path(&self, name: &str) -> String {
-        self.directory.path().join(name).to_str().expect("UTF-8").to_owned()
-    }
+/// The same answer from the server and from its directory.
+fn ask(desk: &Desk, args: &[&str]) -> Answer {
+    ask_for(desk, args, 0)
+}
 
-    fn write(&self, name: &str, text: &str) -> String {
-        std::fs::write(self.path(name), text).expect("written");
-        self.path(name)
+fn ask_for(desk: &Desk, args: &[&str], code: i32) -> Answer {
+    let asked = desk.ask(args).expect(code);
+    let read = tally(args.iter().chain(&["--json", "--data", &desk.path("data")])).expect(code);
+    if code == 0 {
+        assert_eq!(asked.stdout, read.stdout, "{args:?}");
     }
+    // And for people.
+    tally(args.iter().chain(&["--url", &desk.server.url])).expect(code);
+    asked
+}
 
-    /// A new agent: its key's file, and its name.
-    fn agent(&self, name: &str) -> (String, String) {
-        let key = self.path(name);
-        let made = tally(["keygen", "--json", &key]).expect(0).json();
-        (key, made["agent"].as_str().expect("a name").to_owned())
-    }
-
-    fn try_submit(&self, key: &str, message: &Value) -> Answer {
-        let file = self.write("message.json", &message.to_string());
-        tally(["submit", "--json", "--url", &self.server.url, "--key", key, &file])
-    }
-
-    fn submit(&self, key: &str, message: Value) -> String {
-        let answer = self.try_submit(key, &message).expect(0).json();
-        answer["id"].as_str().expect("an id").to_owned()
-    }
-
-    /// The same answer from the server and from its directory.
-    fn ask(&self, args: &[&str]) -> Answer {
-        self.ask_for(args, 0)
-    }
-
-    fn ask_for(&self, args: &[&str], code: i32) -> Answer {
-        let asked = tally(args.iter().chain(&["--json", "--url", &self.server.url])).expect(code);
-        let read = tally(args.iter().chain(&["--json", "--data", &self.path("data")])).expect(code);
-        if code == 0 {
-            assert_eq!(asked.stdout, read.stdout, "{args:?}");
-        }
-        // And for people.
-        tally(args.iter().chain(&["--url", &self.server.url])).expect(code);
-        asked
-    }
-
-    fn size(&self) -> String {
-        self.ask(&["findings"]).json()["as_of"].to_string()
-    }
+fn size(desk: &Desk) -> String {
+    ask(desk, &["findings"]).json()["as_of"].to_string()
 }
 
 fn cedar(text: &str, version: u64, action: &str, scope: &Value) -> Value {
@@ -89,15 +60,15 @@ fn r2_r15_r21_r23_r24_decisions_are_explained_from_the_log() {
             "cost": { "amount": cost, "currency": "EUR" },
         } } })
     };
-    let cheap = desk.submit(&seller, survey("cheap", 8));
-    let before_dear = desk.size();
-    let dear = desk.submit(&seller, survey("dear", 80));
+    let cheap = submit(&desk, &seller, survey("cheap", 8));
+    let before_dear = size(&desk);
+    let dear = submit(&desk, &seller, survey("dear", 80));
 
     // R2: schemas as files, the searcher's policies, and why something is not found, then and now.
     let wide = desk.write("wide.json", r#"{"type": "integer"}"#);
     let narrow = desk.write("narrow.json", r#"{"type": "integer", "maximum": 3}"#);
     let found = |args: &[&str]| {
-        let catalog = desk.ask(&[&["catalog", "--category", "survey"], args].concat()).json();
+        let catalog = ask(&desk, &[&["catalog", "--category", "survey"], args].concat()).json();
         let found = catalog["matches"].as_array().expect("matches").clone();
         found.iter().map(|found| found["id"].as_str().expect("an id").to_owned()).collect()
     };
@@ -106,7 +77,7 @@ fn r2_r15_r21_r23_r24_decisions_are_explained_from_the_log() {
     assert_eq!(found(&["--output-schema", &narrow]), Vec::<String>::new());
     assert_eq!(found(&["--at", &before_dear]), std::slice::from_ref(&cheap));
     let why_not = |args: &[&str]| {
-        let catalog = desk.ask(&[&["catalog", "--why-not", &dear], args].concat()).json();
+        let catalog = ask(&desk, &[&["catalog", "--why-not", &dear], args].concat()).json();
         catalog["near_misses"][0]["failed"].clone()
     };
     let failed = why_not(&["--output-schema", &narrow]);
@@ -116,85 +87,86 @@ fn r2_r15_r21_r23_r24_decisions_are_explained_from_the_log() {
     );
     assert_eq!(why_not(&["--max-cost", "10 EUR"])[0]["found"], "costs 80 EUR");
     let own = json!({ "agent": buyer_name });
-    desk.submit(&buyer, cedar(CHEAP, 1, "activate", &own));
+    submit(&desk, &buyer, cedar(CHEAP, 1, "activate", &own));
     let denied = why_not(&["--searcher", &buyer_name])[0].clone();
     assert_eq!(denied["field"], "policy");
     assert!(denied["found"].as_str().expect("a text").contains("we pay ten at most"), "{denied}");
-    desk.ask_for(&["catalog", "--why-not", &"07".repeat(32)], 1);
+    ask_for(&desk, &["catalog", "--why-not", &"07".repeat(32)], 1);
 
     // R15, R21: an award under policies, which the program pins, and what it rests on.
     let intent = json!({ "intent": { "open": {
         "outcome": "depths", "category": "survey",
         "output_schema": { "inline": { "type": "integer" } },
     } } });
-    let intent = desk.submit(&buyer, intent);
+    let intent = submit(&desk, &buyer, intent);
     let offer = |capability: &str, price: u64| {
         let price = json!({ "amount": price, "currency": "EUR" });
         json!({ "offer": { "intent": intent, "capability": capability, "price": price } })
     };
-    let refused = desk.try_submit(&seller, &offer(&dear, 80)).expect(1).json();
+    let refused = try_submit(&desk, &seller, &offer(&dear, 80)).expect(1).json();
     assert_eq!(refused["error"]["rule"], "R21.policy");
-    let offered = desk.submit(&seller, offer(&cheap, 8));
-    assert_eq!(desk.ask(&["why", &intent]).json()["awards"], json!([]));
-    let task = desk.submit(&buyer, json!({ "task_start": { "intent": intent, "offer": offered } }));
+    let offered = submit(&desk, &seller, offer(&cheap, 8));
+    assert_eq!(ask(&desk, &["why", &intent]).json()["awards"], json!([]));
+    let task =
+        submit(&desk, &buyer, json!({ "task_start": { "intent": intent, "offer": offered } }));
     for id in [&intent, &task] {
-        let why = desk.ask(&["why", id]).json();
+        let why = ask(&desk, &["why", id]).json();
         assert_eq!(why["awards"][0]["offer"], json!(offered));
         assert!(why["awards"][0]["policy_set"].is_string(), "{why}");
         assert_eq!(why["awards"][0]["policies"].as_array().expect("policies").len(), 1);
     }
-    desk.ask_for(&["why", &"07".repeat(32)], 1);
+    ask_for(&desk, &["why", &"07".repeat(32)], 1);
 
     // R21: what a new policy no longer allows.
-    assert_eq!(desk.ask(&["compliance"]).json()["not_compliant"], json!([]));
+    assert_eq!(ask(&desk, &["compliance"]).json()["not_compliant"], json!([]));
     let nothing = r#"forbid (principal, action, resource);"#;
-    let before_policy = desk.size();
-    desk.submit(&buyer, cedar(nothing, 2, "amend", &own));
-    let listed = desk.ask(&["compliance"]).json()["not_compliant"].clone();
+    let before_policy = size(&desk);
+    submit(&desk, &buyer, cedar(nothing, 2, "amend", &own));
+    let listed = ask(&desk, &["compliance"]).json()["not_compliant"].clone();
     assert_eq!(listed[0]["object"], json!({ "task": task }));
     assert_eq!(listed[0]["record"]["decision"]["allowed"], false);
     assert_eq!(
-        desk.ask(&["compliance", "--at", &before_policy]).json()["not_compliant"],
+        ask(&desk, &["compliance", "--at", &before_policy]).json()["not_compliant"],
         json!([])
     );
 
     // R18: what the executor says after the end is found.
     for (state, percent) in [("accepted", 0), ("running", 10)] {
         let said = json!({ "task": task, "state": state, "percent": percent });
-        desk.submit(&seller, json!({ "task_progress": said }));
+        submit(&desk, &seller, json!({ "task_progress": said }));
     }
     let done = |outcome: &str, depth: &str| {
         let map = json!({ "uri": "mem:depth", "inline": depth, "media_type": "application/json" });
         json!({ "task_done": { "task": task, "outcome": outcome, "outputs": [map] } })
     };
-    let refused = desk.try_submit(&seller, &done("succeeded", "\"deep\"")).expect(1).json();
+    let refused = try_submit(&desk, &seller, &done("succeeded", "\"deep\"")).expect(1).json();
     assert_eq!(refused["error"]["rule"], "R14.output", "the data does not fit the schema");
-    desk.submit(&seller, done("succeeded", "4"));
-    assert_eq!(desk.ask(&["findings"]).json()["findings"], json!([]));
-    desk.submit(&seller, done("failed", "4"));
-    let findings = desk.ask(&["findings", "--agent", &seller_name]).json()["findings"].clone();
+    submit(&desk, &seller, done("succeeded", "4"));
+    assert_eq!(ask(&desk, &["findings"]).json()["findings"], json!([]));
+    submit(&desk, &seller, done("failed", "4"));
+    let findings = ask(&desk, &["findings", "--agent", &seller_name]).json()["findings"].clone();
     assert_eq!(findings[0]["kind"], "conflicting_outcome");
-    assert_eq!(desk.ask(&["findings", "--agent", &buyer_name]).json()["findings"], json!([]));
+    assert_eq!(ask(&desk, &["findings", "--agent", &buyer_name]).json()["findings"], json!([]));
 
     // R21: every decision, made again from either source.
-    let decisions = desk.ask(&["decisions"]).json_lines();
+    let decisions = ask(&desk, &["decisions"]).json_lines();
     let kinds: Vec<&str> =
         decisions.iter().map(|line| line["decision"].as_str().expect("a kind")).collect();
     // Offer, award and start, running, done.
     assert_eq!(kinds, ["policy", "award", "policy", "policy", "policy"]);
     let position = decisions[1]["position"].to_string();
-    let one = desk.ask(&["decisions", "--position", &position]).json_lines();
+    let one = ask(&desk, &["decisions", "--position", &position]).json_lines();
     assert_eq!(one, decisions[1..3]);
 
     // R23, R24: the workflow, drawn and in numbers.
-    let workflow = desk.ask(&["workflow", &intent]).json();
+    let workflow = ask(&desk, &["workflow", &intent]).json();
     assert_eq!(workflow["intents"][0]["offers"].as_array().expect("offers").len(), 1);
     assert_eq!(workflow["critical_path"]["steps"][0]["task"], json!(task));
     let url = ["--url", &desk.server.url];
     let drawn = tally(["workflow", &intent, "--dot"].iter().chain(&url)).expect(0).stdout;
     assert!(drawn.starts_with("digraph") && drawn.contains("depths"), "{drawn}");
-    desk.ask_for(&["workflow", &"07".repeat(32)], 1);
-    desk.ask_for(&["workflow", "--trace", &"07".repeat(16)], 1);
+    ask_for(&desk, &["workflow", &"07".repeat(32)], 1);
+    ask_for(&desk, &["workflow", "--trace", &"07".repeat(16)], 1);
 }
 
 #[test]
@@ -239,7 +211,10 @@ fn schemas_and_policies_are_checked_before_anything_is_signed() {
     let wrong = write("wrong.cedar", "forbid (principal, action, resource) when { context.x };");
     let refused = tally(["policy", &wrong]).expect(1);
     assert!(refused.stderr.contains("wrong.cedar"), "{refused:?}");
-    assert!(tally(["policy", "--schema"]).expect(0).stdout.contains("entity Agent"));
+    let schema = tally(["policy", "--schema"]).expect(0).stdout;
+    assert!(schema.contains("entity Agent"));
+    let told = tally(["policy", "--schema", "--json"]).expect(0).json();
+    assert_eq!(told["schema"].as_str().map(str::trim_end), Some(schema.trim_end()));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! Nothing here is a test. What a test expects is never computed with the code that it tests: the
 //! lineage of a workflow comes straight from its file.
 
+pub mod desk;
 pub mod examiner;
 pub mod operator;
 pub mod program;

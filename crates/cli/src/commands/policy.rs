@@ -15,9 +15,16 @@ struct Valid {
     agents: Vec<String>,
 }
 
+#[derive(Serialize)]
+struct Schema {
+    /// In Cedar's own language for schemas.
+    schema: &'static str,
+}
+
 pub(crate) fn run(args: PolicyArgs, output: Output) -> Result<(), CliError> {
     let Some(file) = args.file else {
-        output.line(tally_policy::SCHEMA.trim_end());
+        let schema = Schema { schema: tally_policy::SCHEMA };
+        output.answer(&schema, |schema| schema.schema.to_owned());
         return Ok(());
     };
     let policy = Policy::parse("policy", 1, &read_text(&file)?)
