@@ -165,12 +165,17 @@ async fn first_task(observer: &Observer, holds: impl Fn(&Task) -> bool) -> Envel
 
 // ------------------------------------------------------------------ strategies
 
+/// What never ends would be no answer: it fails.
+async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(WAIT_LIMIT, work).await.expect("it comes to an end")
+}
+
 #[tokio::test]
 async fn r16_the_best_of_two_offers_is_awarded_and_the_record_says_why() {
     let mut market = Market::open().await;
     let cheap = market.provider(2, quote(500), diligent);
     let _dear = market.provider(3, quote(900), diligent);
-    let achieved = market.initiator(Competitive).pursue(&goal(2)).await.expect("achieved");
+    let achieved = in_time(market.initiator(Competitive).pursue(&goal(2))).await.expect("achieved");
     assert_eq!(texts(&achieved), [format!("by {cheap}")]);
     let state = market.close().await;
     assert_eq!(outcomes(&state, achieved.intent), [(cheap, 1, Outcome::Succeeded)]);
@@ -190,7 +195,8 @@ async fn r16_when_time_counts_the_faster_offer_is_awarded() {
     };
     let _slow = market.provider(2, taking(100, 90_000_000), diligent);
     let fast = market.provider(3, taking(900, 60_000_000), diligent);
-    let achieved = market.initiator(ResourceAware).pursue(&goal(2)).await.expect("achieved");
+    let achieved =
+        in_time(market.initiator(ResourceAware).pursue(&goal(2))).await.expect("achieved");
     assert_eq!(texts(&achieved), [format!("by {fast}")]);
     market.close().await;
 }
@@ -208,7 +214,7 @@ async fn r16_offers_that_cover_the_parts_are_awarded_together() {
     let _dear = market.provider(4, covering(900, &["soundings", "chart"]), diligent);
     let parts = ["soundings", "chart", "print"].map(name).into();
     let goal = Goal { terms: IntentTerms { parts, ..wanted() }, ..goal(3) };
-    let achieved = market.initiator(Collaborative).pursue(&goal).await.expect("achieved");
+    let achieved = in_time(market.initiator(Collaborative).pursue(&goal)).await.expect("achieved");
     let state = market.close().await;
     let found = outcomes(&state, achieved.intent);
     assert_eq!(found.len(), 2, "{found:?}");
@@ -244,7 +250,7 @@ forbid (principal, action == Action::"start", resource) when {
     let fast = market.provider(2, taking(900, 1_000_000), diligent);
     let allowed = market.provider(3, taking(600, 9_000_000), diligent);
     let initiator = Initiator::with(author, market.observer(), ResourceAware);
-    let achieved = initiator.pursue(&goal(2)).await.expect("achieved");
+    let achieved = in_time(initiator.pursue(&goal(2))).await.expect("achieved");
     assert_eq!(texts(&achieved), [format!("by {allowed}")]);
     let state = market.close().await;
     assert_eq!(tasks(&state, achieved.intent)[0].policies.len(), 1);
@@ -261,7 +267,7 @@ async fn r19_a_failure_is_followed_by_the_next_best_offer() {
     let mut market = Market::open().await;
     let unlucky = market.provider(2, quote(500), unlucky);
     let second = market.provider(3, quote(900), diligent);
-    let achieved = market.initiator(Competitive).pursue(&goal(2)).await.expect("achieved");
+    let achieved = in_time(market.initiator(Competitive).pursue(&goal(2))).await.expect("achieved");
     let state = market.close().await;
     let expected = [(unlucky, 1, Outcome::Failed), (second, 2, Outcome::Succeeded)];
     assert_eq!(outcomes(&state, achieved.intent), expected);
@@ -361,7 +367,7 @@ async fn r20_long_work_is_heard_of_until_it_is_done() {
     market.provider(2, quote(500), worker);
     let heartbeat = Some(Duration::from_secs(3));
     let goal = Goal { patience: Patience { heartbeat, ..Patience::default() }, ..goal(1) };
-    market.initiator(Competitive).pursue(&goal).await.expect("achieved");
+    in_time(market.initiator(Competitive).pursue(&goal)).await.expect("achieved");
     market.close().await;
 }
 
@@ -380,7 +386,8 @@ async fn roles_that_were_killed_go_on_where_the_log_says_they_were() {
     drop(initiator);
     let intent = observer.state().task(&task).expect("there").terms.intent;
     assert_eq!(market.provider(2, quote(500), diligent), agent);
-    let again = market.initiator(Competitive).resume(&goal, intent).await.expect("achieved");
+    let again =
+        in_time(market.initiator(Competitive).resume(&goal, intent)).await.expect("achieved");
     assert_eq!(again.tasks[0].id, task);
     let state = market.close().await;
     assert_eq!(outcomes(&state, intent), [(agent, 1, Outcome::Succeeded)]);
@@ -405,7 +412,7 @@ async fn r17_a_vickrey_auction_opens_itself_and_a_failed_winner_is_followed_by_t
     let terms =
         IntentTerms { selection: Some(Selection::Vickrey), auction: Some(auction), ..wanted() };
     let goal = Goal { terms, ..goal(1) };
-    let achieved = market.initiator(Competitive).pursue(&goal).await.expect("achieved");
+    let achieved = in_time(market.initiator(Competitive).pursue(&goal)).await.expect("achieved");
     let state = market.close().await;
     let expected = [(winner, 1, Outcome::Failed), (second, 2, Outcome::Succeeded)];
     assert_eq!(outcomes(&state, achieved.intent), expected);
@@ -428,7 +435,7 @@ async fn r17_in_an_english_auction_providers_underbid_down_to_their_limits() {
     let selection = Some(Selection::EnglishAuction);
     let terms = IntentTerms { selection, auction: Some(auction), ..wanted() };
     let goal = Goal { terms, ..goal(1) };
-    let achieved = market.initiator(Competitive).pursue(&goal).await.expect("achieved");
+    let achieved = in_time(market.initiator(Competitive).pursue(&goal)).await.expect("achieved");
     let state = market.close().await;
     assert_eq!(outcomes(&state, achieved.intent), [(winner, 1, Outcome::Succeeded)]);
     let paid = tasks(&state, achieved.intent)[0].terms.price.clone().expect("a price").amount;
@@ -443,7 +450,7 @@ async fn r22_outputs_of_one_goal_are_inputs_of_the_next() {
     let mut market = Market::open().await;
     let agent = market.provider(2, quote(500), diligent);
     let goals = [goal(1), goal(1)];
-    let achieved = market.initiator(Competitive).chain(goals).await.expect("achieved");
+    let achieved = in_time(market.initiator(Competitive).chain(goals)).await.expect("achieved");
     let [first, second] = achieved.as_slice() else { panic!("{achieved:?}") };
     assert_eq!(texts(second), [format!("by {agent};by {agent}")]);
     let state = market.close().await;
