@@ -9,8 +9,12 @@
 //! | [`hash`] | leaf and node hashes | RFC 6962 §2.1 |
 //! | [`tree`] | growing a tree in O(log n) memory, naming its stored nodes | RFC 6962 §2.1 |
 //! | [`proof`] | inclusion and consistency proofs, made and verified | RFC 9162 §2.1.3, §2.1.4 |
-//! | [`note`] | signed notes and their keys | C2SP signed-note v1 |
+//! | [`note`] | signed notes | C2SP signed-note v1 |
+//! | [`key`] | named keys, public and secret | C2SP signed-note v1 |
 //! | [`checkpoint`] | the signed tree head | C2SP tlog-checkpoint v1 |
+//! | [`cosignature`] | a witness's word on a checkpoint | C2SP tlog-cosignature v1 |
+//! | [`policy`] | which logs, and which witnesses are enough | C2SP tlog-policy |
+//! | [`tile`] | the tree and the entries as files | C2SP tlog-tiles v0.1.0 |
 //! | [`receipt`] | the self-contained proof file of one leaf | C2SP tlog-proof@v1 |
 //!
 //! Two rules hold throughout. A verified thing is a different type from an unverified one:
@@ -50,10 +54,14 @@
 //! ```
 
 pub mod checkpoint;
+pub mod cosignature;
 pub mod hash;
+pub mod key;
 pub mod note;
+pub mod policy;
 pub mod proof;
 pub mod receipt;
+pub mod tile;
 pub mod tree;
 
 mod text;
@@ -61,11 +69,19 @@ mod text;
 pub use checkpoint::{
     Checkpoint, CheckpointError, CheckpointTextError, Origin, SignedCheckpoint, VerifiedCheckpoint,
 };
+pub use cosignature::{
+    COSIGNATURE_TYPE, Cosignature, CosignatureError, Cosigner, CosignerKey, PosixTime,
+};
 pub use hash::{Hash, HashTextError, empty_root, leaf_hash, leaf_hash_parts, node_hash};
+pub use key::{KeyTextError, PublicKey, SecretKey};
 pub use note::{
-    ED25519_SIGNATURE_TYPE, KeyId, KeyName, KeyTextError, MAX_NAME_BYTES, MAX_NOTE_BYTES,
-    MAX_NOTE_SIGNATURES, NameError, Note, NoteError, NoteSignature, NoteSigner, NoteVerifyError,
-    VerifiedNote, VerifierKey, key_id,
+    ED25519_SIGNATURE_TYPE, KeyId, KeyName, MAX_NAME_BYTES, MAX_NOTE_BYTES, MAX_NOTE_SIGNATURES,
+    NameError, Note, NoteError, NoteSignature, NoteSigner, NoteVerifyError, VerifiedNote,
+    VerifierKey, key_id,
+};
+pub use policy::{
+    MAX_POLICY_BYTES, MAX_POLICY_GROUPS, MAX_POLICY_LOGS, MAX_POLICY_WITNESSES, Octets,
+    PolicyError, PolicyLog, PolicyRule, PolicyWitness, Quorum, Standing, WitnessPolicy,
 };
 pub use proof::{
     ConsistencyProof, InclusionProof, MAX_PROOF_HASHES, ProofError, ProveError, consistency_proof,
@@ -74,6 +90,10 @@ pub use proof::{
 pub use receipt::{
     LOG_PROOF_HEADER, LogProof, LogProofError, LogProofVerifyError, MAX_EXTRA_BYTES,
     MAX_LOG_PROOF_BYTES,
+};
+pub use tile::{
+    EntryBundleError, MAX_ENTRY_BYTES, MAX_TILE_LEVEL, TILE_WIDTH, TileKind, TilePath,
+    TilePathError, decode_entries, encode_entries,
 };
 pub use tree::{
     Frontier, HashReader, LeafIndex, MAX_TREE_SIZE, MemoryTree, MissingNode, NodeId, TreeSize,

@@ -1,17 +1,17 @@
 //! Signed notes: a text and the signature lines under it, as C2SP signed-note v1.0.0 specifies.
 //!
-//! Reads, writes, signs and verifies notes, and reads and writes their keys as Go's `sumdb/note`
-//! does. Makes no keys, and verifies only Ed25519 signatures (type 0x01): signatures of every other
-//! type, witnesses' cosignatures (type 0x04) among them, are carried along unverified, for other
-//! code to verify by [`NoteSignature::bytes`].
+//! Reads, writes, signs and verifies notes; their keys are in [`crate::key`]. Verifies only Ed25519
+//! signatures (type 0x01): signatures of every other type, witnesses' cosignatures (type 0x04, see
+//! [`crate::cosignature`]) among them, are carried along unverified, for other code to verify by
+//! [`NoteSignature::bytes`].
 
 use std::fmt;
 use std::str::FromStr;
 
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::key::{PublicKey, SecretKey};
 use crate::text::{from_base64, to_base64};
 
 /// The most bytes a note may have, signatures included. Leaves room for the most signatures, each
@@ -27,11 +27,6 @@ pub const ED25519_SIGNATURE_TYPE: u8 = 0x01;
 
 /// "em dash (U+2014), space (U+0020)": how a signature line begins.
 const SIGNATURE_PREFIX: &str = "\u{2014} ";
-/// How Go's `sumdb/note` marks the text of a secret key.
-const SECRET_PREFIX: &str = "PRIVATE+KEY+";
-/// "Signatures are the base64 encoding of 4+n bytes."
-const KEY_ID_BYTES: usize = 4;
-const ED25519_KEY_BYTES: usize = 32;
 
 /// A text and its signatures, well-formed but not verified.
 ///
@@ -112,7 +107,7 @@ impl Note {
             // "If the key name and ID match a known key, verifiers MUST verify the signature. If a
             // signature from a known key fails to verify, clients SHOULD reject the whole note."
             // A second signature by the same key is no exception.
-            if !key.verifies(&self.text, &signature.bytes) {
+            if !key.verifies(self.text.as_bytes(), &signature.bytes) {
                 return Err(NoteVerifyError::BadSignature {
                     name: signature.name.clone(),
                     id: signature.id,
@@ -308,135 +303,13 @@ pub fn key_id(name: &KeyName, signature_type: u8, public_key: &[u8]) -> KeyId {
     KeyId(u32::from_be_bytes([a, b, c, d]))
 }
 
-/// A named Ed25519 public key that a verifier trusts.
-///
-/// Written as `name+hexid+base64(0x01 || public key)`, the form of Go's `sumdb/note`. The key is
-/// canonically encoded and not of small order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifierKey {
-    name: KeyName,
-    id: KeyId,
-    key: VerifyingKey,
-}
-
-impl VerifierKey {
-    /// Takes a public key of 32 bytes under a name.
-    ///
-    /// # Errors
-    ///
-    /// [`KeyTextError::NotAPoint`] or [`KeyTextError::WeakKey`].
-    pub fn new(name: KeyName, public_key: &[u8; 32]) -> Result<Self, KeyTextError> {
-        let key = VerifyingKey::from_bytes(public_key).map_err(|_| KeyTextError::NotAPoint)?;
-        if key.to_edwards().compress().as_bytes() != public_key {
-            return Err(KeyTextError::NotAPoint);
-        }
-        if key.is_weak() {
-            return Err(KeyTextError::WeakKey);
-        }
-        Ok(VerifierKey::of(name, key))
-    }
-
-    /// The key's name.
-    pub fn name(&self) -> &KeyName {
-        &self.name
-    }
-
-    /// The key's id under its name.
-    pub fn id(&self) -> KeyId {
-        self.id
-    }
-
-    /// The public key, 32 bytes.
-    pub fn public_key(&self) -> &[u8; 32] {
-        self.key.as_bytes()
-    }
-
-    fn of(name: KeyName, key: VerifyingKey) -> Self {
-        let id = key_id(&name, ED25519_SIGNATURE_TYPE, key.as_bytes());
-        VerifierKey { name, id, key }
-    }
-
-    /// "Ed25519 signatures are generated according to RFC 8032 over the note text."
-    ///
-    /// Verified by dalek's `verify_strict`: what it accepts, every RFC 8032 verifier accepts, so a
-    /// note that is good here is good for witnesses and clients in other languages. The ledger's
-    /// own rule for envelopes (ZIP 215, for batches) would accept notes that those refuse.
-    fn verifies(&self, text: &str, signature: &[u8]) -> bool {
-        Signature::from_slice(signature)
-            .is_ok_and(|signature| self.key.verify_strict(text.as_bytes(), &signature).is_ok())
-    }
-}
-
-impl fmt::Display for VerifierKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_key(f, &self.name, self.id, self.key.as_bytes())
-    }
-}
-
-impl FromStr for VerifierKey {
-    type Err = KeyTextError;
-
-    fn from_str(text: &str) -> Result<Self, KeyTextError> {
-        let (name, id, public_key) = parse_key(text)?;
-        let key = VerifierKey::new(name, &public_key)?;
-        if key.id == id { Ok(key) } else { Err(KeyTextError::WrongId) }
-    }
-}
+/// A named Ed25519 public key that a verifier of notes trusts.
+pub type VerifierKey = PublicKey<ED25519_SIGNATURE_TYPE>;
 
 /// A named Ed25519 secret key that signs notes.
-///
-/// `Debug` shows the public half only. Cloned keys are copies of the secret.
-#[derive(Clone)]
-pub struct NoteSigner {
-    key: SigningKey,
-    public: VerifierKey,
-}
+pub type NoteSigner = SecretKey<ED25519_SIGNATURE_TYPE>;
 
 impl NoteSigner {
-    /// Takes a secret key under a name.
-    pub fn new(name: KeyName, key: SigningKey) -> Self {
-        let public = VerifierKey::of(name, key.verifying_key());
-        NoteSigner { key, public }
-    }
-
-    /// Takes the 32-byte seed of a secret key (RFC 8032's "private key") under a name.
-    pub fn from_seed(name: KeyName, seed: &[u8; 32]) -> Self {
-        NoteSigner::new(name, SigningKey::from_bytes(seed))
-    }
-
-    /// Reads a secret key: `PRIVATE+KEY+name+hexid+base64(0x01 || seed)`, the form of Go's
-    /// `sumdb/note`. The id is that of the public key.
-    ///
-    /// # Errors
-    ///
-    /// [`KeyTextError`]: what is not of that form. It never quotes the text.
-    pub fn parse_secret(text: &str) -> Result<Self, KeyTextError> {
-        let fields = text.strip_prefix(SECRET_PREFIX).ok_or(KeyTextError::Form)?;
-        let (name, id, seed) = parse_key(fields)?;
-        let signer = NoteSigner::from_seed(name, &seed);
-        if signer.key_id() == id { Ok(signer) } else { Err(KeyTextError::WrongId) }
-    }
-
-    /// The secret key as [`NoteSigner::parse_secret`] reads it. Keep it secret.
-    pub fn to_secret_text(&self) -> String {
-        SecretText(self).to_string()
-    }
-
-    /// The public key, for those who verify.
-    pub fn verifier_key(&self) -> VerifierKey {
-        self.public.clone()
-    }
-
-    /// The key's name.
-    pub fn name(&self) -> &KeyName {
-        &self.public.name
-    }
-
-    /// The key's id under its name.
-    pub fn key_id(&self) -> KeyId {
-        self.public.id
-    }
-
     /// Makes a note of `text`, which must end in a newline, with this key's signature.
     ///
     /// # Errors
@@ -461,15 +334,9 @@ impl NoteSigner {
         note.add_signature(self.signature(&note.text))
     }
 
+    /// "Ed25519 signatures are generated according to RFC 8032 over the note text."
     fn signature(&self, text: &str) -> NoteSignature {
-        let bytes = self.key.sign(text.as_bytes()).to_bytes().to_vec();
-        NoteSignature { name: self.public.name.clone(), id: self.public.id, bytes }
-    }
-}
-
-impl fmt::Debug for NoteSigner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NoteSigner").field("public", &self.public).finish_non_exhaustive()
+        self.line(self.signature_over(text.as_bytes()).to_vec())
     }
 }
 
@@ -541,41 +408,6 @@ pub enum NoteVerifyError {
     },
 }
 
-/// Why a text is not a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum KeyTextError {
-    /// Not the fields of a key.
-    #[error("a key is not of the form name+id+key")]
-    Form,
-    /// The key's name.
-    #[error("the key's name is not valid")]
-    Name(#[from] NameError),
-    /// The id is not 8 hexadecimal digits.
-    #[error("the key's id is not 8 hexadecimal digits")]
-    Id,
-    /// The id is not that of this name and key.
-    #[error("the key's id does not belong to its name and key")]
-    WrongId,
-    /// The key is not standard base64.
-    #[error("the key is not standard base64")]
-    Base64,
-    /// The key is of a type other than Ed25519.
-    #[error("keys of type {found:#04x} are not supported")]
-    Type {
-        /// The type found.
-        found: u8,
-    },
-    /// The key is not of 32 bytes.
-    #[error("the key is not 32 bytes long")]
-    Length,
-    /// The bytes are not the canonical encoding of a point of the curve.
-    #[error("the key is not a canonically encoded point")]
-    NotAPoint,
-    /// The key is of small order: anyone can sign for it.
-    #[error("the key is of small order")]
-    WeakKey,
-}
-
 /// "Key names MUST be non-empty and MUST NOT contain any Unicode spaces or plus (U+002B)
 /// characters." Origins hold to the same.
 pub(crate) fn checked_name(name: String) -> Result<String, NameError> {
@@ -617,14 +449,12 @@ fn parse_signatures(lines: &str) -> Result<Vec<NoteSignature>, NoteError> {
     Ok(signatures)
 }
 
-/// "The tuple of key name and key ID uniquely identifies the key that performed the signature and
-/// the algorithm it used."
+/// The known key that a signature claims.
 fn known_key<'k>(
     keys: &'k [VerifierKey],
     signature: &NoteSignature,
 ) -> Result<Option<&'k VerifierKey>, NoteVerifyError> {
-    let mut claimed =
-        keys.iter().filter(|key| key.name == signature.name && key.id == signature.id);
+    let mut claimed = keys.iter().filter(|key| key.is_claimed_by(signature));
     let first = claimed.next();
     if claimed.any(|other| Some(other) != first) {
         return Err(NoteVerifyError::AmbiguousKey {
@@ -633,95 +463,4 @@ fn known_key<'k>(
         });
     }
     Ok(first)
-}
-
-/// Reads `name+hexid+base64(0x01 || 32 bytes)`, public or secret.
-fn parse_key(text: &str) -> Result<(KeyName, KeyId, [u8; ED25519_KEY_BYTES]), KeyTextError> {
-    // Base64 may contain a plus, a name may not: the first two separate the fields.
-    let (name, rest) = text.split_once('+').ok_or(KeyTextError::Form)?;
-    let (id, base64) = rest.split_once('+').ok_or(KeyTextError::Form)?;
-    let id = parse_id(id).ok_or(KeyTextError::Id)?;
-    let typed = from_base64(base64).ok_or(KeyTextError::Base64)?;
-    let (&found, key) = typed.split_first().ok_or(KeyTextError::Length)?;
-    if found != ED25519_SIGNATURE_TYPE {
-        return Err(KeyTextError::Type { found });
-    }
-    let key = key.try_into().map_err(|_| KeyTextError::Length)?;
-    Ok((KeyName::new(name)?, id, key))
-}
-
-fn parse_id(text: &str) -> Option<KeyId> {
-    let digits = text.bytes().all(|b| b.is_ascii_hexdigit());
-    if text.len() != 2 * KEY_ID_BYTES || !digits {
-        return None;
-    }
-    u32::from_str_radix(text, 16).ok().map(KeyId)
-}
-
-fn write_key(
-    f: &mut fmt::Formatter<'_>,
-    name: &KeyName,
-    id: KeyId,
-    key: &[u8; ED25519_KEY_BYTES],
-) -> fmt::Result {
-    let typed = [&[ED25519_SIGNATURE_TYPE][..], key].concat();
-    write!(f, "{name}+{id}+{}", to_base64(&typed))
-}
-
-/// Keeps the secret out of `NoteSigner`'s own `Display`, which it must not have.
-struct SecretText<'a>(&'a NoteSigner);
-
-impl fmt::Display for SecretText<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(SECRET_PREFIX)?;
-        write_key(f, self.0.name(), self.0.key_id(), self.0.key.as_bytes())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use serde_json::Value;
-
-    use super::*;
-
-    /// What `verify_strict` and the strict keys refuse. The flags' names are those of the vectors.
-    const REFUSED: [&str; 5] =
-        ["low_order_A", "low_order_R", "low_order_residue", "non_canonical_A", "non_canonical_R"];
-
-    fn bytes<const N: usize>(hex: &Value) -> [u8; N] {
-        let hex = hex.as_str().expect("hexadecimal");
-        let byte = |i: usize| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("a byte");
-        std::array::from_fn(byte)
-    }
-
-    fn accepted(vector: &Value) -> bool {
-        let name = KeyName::new("log").expect("a name");
-        let text = vector["msg"].as_str().expect("a text");
-        VerifierKey::new(name, &bytes(&vector["key"]))
-            .is_ok_and(|key| key.verifies(text, &bytes::<64>(&vector["sig"])))
-    }
-
-    /// The edge cases of Ed25519 (C2SP/CCTV), where they are present.
-    #[test]
-    fn signatures_are_judged_strictly() {
-        let base = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let path = base.join("../../../shared/vectors/ed25519/ed25519vectors.json");
-        let Ok(text) = std::fs::read_to_string(&path) else {
-            println!("skipped: no vectors at {}", path.display());
-            return;
-        };
-        let vectors: Vec<Value> = serde_json::from_str(&text).expect("JSON");
-        let mut count = 0;
-        for vector in &vectors {
-            let has = |flag| {
-                vector["flags"].as_array().is_some_and(|flags| flags.contains(&Value::from(flag)))
-            };
-            assert_eq!(accepted(vector), !REFUSED.into_iter().any(has), "{vector}");
-            count += usize::from(accepted(vector));
-        }
-        // Those whose torsion in A and R cancels are among the accepted.
-        assert!(vectors.len() >= 914 && count > 40, "{count} of {} accepted", vectors.len());
-    }
 }

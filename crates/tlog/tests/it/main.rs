@@ -1,12 +1,15 @@
 //! The log's arithmetic against published vectors, against other implementations and against
 //! damage. One binary, so that it links once.
 
+mod cosignatures;
 mod golden;
 mod mutations;
 mod notes;
 mod oracles;
+mod policies;
 mod receipts;
 mod support;
+mod tiles;
 mod vectors;
 
 /// A file that no `mod` names is never compiled, and its tests silently never run.
