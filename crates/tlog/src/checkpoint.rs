@@ -13,8 +13,7 @@ use crate::hash::{Hash, HashTextError, empty_root};
 use crate::note::{
     KeyName, NameError, Note, NoteError, NoteSigner, NoteVerifyError, VerifierKey, checked_name,
 };
-use crate::text::parse_decimal;
-use crate::tree::TreeSize;
+use crate::tree::{TreeSize, TreeSizeTextError};
 
 /// The name of a log: "a unique identifier for the log identity which issued the checkpoint".
 ///
@@ -92,7 +91,7 @@ impl Checkpoint {
         if lines.next().is_some() {
             return Err(CheckpointTextError::ExtensionLines);
         }
-        let size = parse_decimal(size).map(TreeSize::new).ok_or(CheckpointTextError::Size)?;
+        let size = size.parse().map_err(|TreeSizeTextError| CheckpointTextError::Size)?;
         let checkpoint =
             Checkpoint { origin: Origin::new(origin)?, size, root: Hash::from_base64(root)? };
         checkpoint.check_empty_tree()?;

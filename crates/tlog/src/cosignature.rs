@@ -125,13 +125,25 @@ impl CosignerKey {
         &self,
         checkpoint: &SignedCheckpoint,
     ) -> Result<Option<Cosignature>, CosignatureError> {
-        let note = checkpoint.note();
-        let mut claimed = note.signatures().iter().filter(|line| self.is_claimed_by(line));
-        claimed.try_fold(None, |latest: Option<Cosignature>, line| {
-            let timestamp = self.time_of(note.unverified_text(), line)?;
-            let timestamp = latest.map_or(timestamp, |latest| latest.timestamp.max(timestamp));
-            Ok(Some(Cosignature { timestamp }))
-        })
+        self.verify_lines(checkpoint, checkpoint.note().signatures())
+    }
+
+    /// The same of lines that came apart from the checkpoint, as a witness's answer does.
+    ///
+    /// # Errors
+    ///
+    /// As [`CosignerKey::verify`](PublicKey::verify).
+    pub fn verify_lines(
+        &self,
+        checkpoint: &SignedCheckpoint,
+        lines: &[NoteSignature],
+    ) -> Result<Option<Cosignature>, CosignatureError> {
+        let text = checkpoint.note().unverified_text();
+        let mut latest = None;
+        for line in lines.iter().filter(|line| self.is_claimed_by(line)) {
+            latest = latest.max(Some(self.time_of(text, line)?));
+        }
+        Ok(latest.map(|timestamp| Cosignature { timestamp }))
     }
 
     fn time_of(&self, text: &str, line: &NoteSignature) -> Result<PosixTime, CosignatureError> {

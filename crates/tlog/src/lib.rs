@@ -97,4 +97,5 @@ pub use tile::{
 };
 pub use tree::{
     Frontier, HashReader, LeafIndex, MAX_TREE_SIZE, MemoryTree, MissingNode, NodeId, TreeSize,
+    TreeSizeTextError,
 };

@@ -9,10 +9,12 @@
 //! computed from at most 64 of them.
 
 use std::fmt;
+use std::str::FromStr;
 
 use thiserror::Error;
 
 use crate::hash::{Hash, empty_root, node_hash};
+use crate::text::parse_decimal;
 
 /// The largest tree for which proofs are made: 2^63 leaves. Keeps every consistency proof within
 /// [`crate::proof::MAX_PROOF_HASHES`].
@@ -52,6 +54,20 @@ impl fmt::Display for TreeSize {
         self.0.fmt(f)
     }
 }
+
+impl FromStr for TreeSize {
+    type Err = TreeSizeTextError;
+
+    /// Reads what `Display` writes, and nothing else: a decimal without leading zeroes.
+    fn from_str(text: &str) -> Result<Self, TreeSizeTextError> {
+        parse_decimal(text).map(TreeSize).ok_or(TreeSizeTextError)
+    }
+}
+
+/// A text is not a tree size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a tree size is not a decimal number of 64 bits without leading zeroes")]
+pub struct TreeSizeTextError;
 
 /// Where a leaf stands in the log, counted from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
