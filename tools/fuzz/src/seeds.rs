@@ -16,9 +16,10 @@ use tally_protocol::{
     TraceId, wire,
 };
 use tally_tlog::{
-    Checkpoint, Hash, LeafIndex, LogProof, MemoryTree, NoteSigner, Origin, SignedCheckpoint,
-    TreeSize, leaf_hash,
+    Checkpoint, ConsistencyProof, Cosigner, Hash, LeafIndex, LogProof, MemoryTree, NoteSigner,
+    Origin, PosixTime, SignedCheckpoint, TileKind, TilePath, TreeSize, encode_entries, leaf_hash,
 };
+use tally_witness::AddCheckpoint;
 
 use crate::repair::Files;
 use crate::rng::Rng;
@@ -62,6 +63,14 @@ pub fn log_key() -> &'static NoteSigner {
 pub fn other_key() -> &'static NoteSigner {
     static KEY: LazyLock<NoteSigner> = LazyLock::new(|| {
         NoteSigner::from_seed("witness.example".parse().expect("a name"), &[0x57; 32])
+    });
+    &KEY
+}
+
+/// The witness of every input.
+pub fn witness() -> &'static Cosigner {
+    static KEY: LazyLock<Cosigner> = LazyLock::new(|| {
+        Cosigner::from_seed("witness.example/w1".parse().expect("a name"), &[0x77; 32])
     });
     &KEY
 }
@@ -350,7 +359,8 @@ fn tree(leaves: usize) -> MemoryTree {
     tree
 }
 
-fn head(size: TreeSize, root: Hash) -> SignedCheckpoint {
+/// A checkpoint of the log.
+pub fn head(size: TreeSize, root: Hash) -> SignedCheckpoint {
     Checkpoint { origin: log_origin(), size, root }.sign(log_key())
 }
 
@@ -359,6 +369,75 @@ pub fn checkpoint(rng: &mut Rng) -> Vec<u8> {
     let size = if rng.once_in(4) { 0 } else { rng.edge() };
     let root = if size == 0 { tally_tlog::empty_root() } else { Hash::new(rng.array()) };
     head(TreeSize::new(size), root).to_bytes()
+}
+
+/// A checkpoint that the witness cosigned, once or twice, now and then beside another.
+pub fn cosigned(rng: &mut Rng) -> Vec<u8> {
+    let mut signed = head(TreeSize::new(1 + rng.edge() / 2), Hash::new(rng.array()));
+    for _ in 0..1 + rng.below(2) {
+        let at = PosixTime::new(rng.edge() / 2).expect("below 2^63");
+        let by = if rng.once_in(4) { &other_witness(rng.byte()) } else { witness() };
+        let line = by.cosign(signed.unverified(), at);
+        signed.add_signature(line).expect("room");
+    }
+    signed.to_bytes()
+}
+
+fn other_witness(which: u8) -> Cosigner {
+    let name = format!("witness.example/w{which}").parse().expect("a name");
+    Cosigner::from_seed(name, &[which; 32])
+}
+
+/// A trust policy.
+pub fn witness_policy(rng: &mut Rng) -> Vec<u8> {
+    let mut policy = format!("# trust\nlog {}\n", log_key().verifier_key());
+    let witnesses = 1 + rng.below(4);
+    for which in 0..witnesses {
+        let key = other_witness(which as u8).verifier_key();
+        policy.push_str(&format!("witness w{which}\t{key} https://w{which}.example/\n"));
+    }
+    let names: Vec<String> = (0..witnesses).map(|which| format!("w{which}")).collect();
+    let some = (1 + rng.below(witnesses)).to_string();
+    let thresholds = ["any", "all", &some];
+    let k: &&str = rng.one_of(&thresholds);
+    policy.push_str(&format!("group g {k} {}\n", names.join(" ")));
+    let quorum: &&str = rng.one_of(&["g", "w0", "none"]);
+    policy.push_str(&format!("quorum {quorum}\n"));
+    policy.into_bytes()
+}
+
+/// The path of a tile.
+pub fn tile_path(rng: &mut Rng) -> Vec<u8> {
+    let kind = match rng.below(4) {
+        0 => TileKind::Entries,
+        level => TileKind::Hashes { level: level as u8 - 1 },
+    };
+    let width = if rng.once_in(2) { 256 } else { 1 + rng.below(255) as u16 };
+    let tile = TilePath::new(kind, rng.edge() >> 25, width).expect("small enough");
+    tile.to_string().into_bytes()
+}
+
+/// An entry bundle.
+pub fn entry_bundle(rng: &mut Rng) -> Vec<u8> {
+    let entries: Vec<Vec<u8>> = (0..1 + rng.below(6))
+        .map(|_| {
+            let length = rng.below(20);
+            rng.bytes(length)
+        })
+        .collect();
+    encode_entries(&entries).expect("few and short")
+}
+
+/// A request to a witness.
+pub fn add_checkpoint(rng: &mut Rng) -> Vec<u8> {
+    let tree = tree(1 + rng.below(MAX_LEAVES));
+    let old = TreeSize::new(rng.number() % (tree.size().as_u64() + 1));
+    let proof = match old {
+        TreeSize::ZERO => ConsistencyProof::default(),
+        _ => tally_tlog::consistency_proof(&tree, old, tree.size()).expect("a proof"),
+    };
+    let request = AddCheckpoint::new(old, proof, head(tree.size(), tree.root()));
+    request.expect("a short proof").to_bytes()
 }
 
 /// A proof file.

@@ -11,6 +11,7 @@ mod signed;
 mod store;
 mod text;
 mod wire;
+mod witness;
 
 use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -23,6 +24,7 @@ pub use signed::{envelope, event, message_json, signed_envelope};
 pub use store::{ledger, mark, segment};
 pub use text::{checkpoint, log_proof, note};
 pub use wire::{answers, append_response, requests};
+pub use witness::{add_checkpoint, cosignature, entry_bundle, tile_path, witness_policy};
 
 use crate::check::Memory;
 use crate::rng::Rng;
@@ -150,6 +152,11 @@ targets! {
     consistency_proof: seeds::consistency_proof, as_it_is, Grammar::Bytes, Memory::USUAL;
     schemas: seeds::schemas, as_it_is, Grammar::Text, DOCUMENTS;
     policy: seeds::policy, as_it_is, Grammar::Text, DOCUMENTS;
+    cosignature: seeds::cosigned, as_it_is, Grammar::Text, Memory::USUAL;
+    witness_policy: seeds::witness_policy, as_it_is, Grammar::Text, Memory::USUAL;
+    tile_path: seeds::tile_path, as_it_is, Grammar::Text, Memory::USUAL;
+    entry_bundle: seeds::entry_bundle, as_it_is, Grammar::Bytes, Memory::USUAL;
+    add_checkpoint: seeds::add_checkpoint, as_it_is, Grammar::Text, Memory::USUAL;
     append_response: seeds::append_response, as_it_is, Grammar::Protobuf { skip: 0 },
         MESSAGES;
     answers: seeds::answer, as_it_is, Grammar::Protobuf { skip: 1 }, VIEWS;

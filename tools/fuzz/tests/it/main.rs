@@ -95,6 +95,11 @@ fn what_is_made_is_accepted() {
     accepted("secret_key", &["key"]);
     accepted("origin", &["origin"]);
     accepted("pem", &["key"]);
+    accepted("cosignature", &["cosigned", "silent"]);
+    accepted("witness_policy", &["quorum", "none"]);
+    accepted("tile_path", &["tile"]);
+    accepted("entry_bundle", &["entries"]);
+    accepted("add_checkpoint", &["request"]);
     accepted("append_response", &["proven"]);
     accepted("answers", &["proven", "read", "nothing"]);
     accepted("requests", &["read"]);
