@@ -16,6 +16,8 @@ mod rot;
 mod rows;
 mod service;
 mod streams;
+mod tiles;
+mod witness;
 mod workflows;
 
 /// A file that no `mod` names is never compiled, and its tests silently never run.

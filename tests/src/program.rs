@@ -297,6 +297,8 @@ pub struct Server {
     pub log_key: VerifierKey,
     /// How many events it had when it started.
     pub size: u64,
+    /// Where it serves tiles, as `address:port`, if it was told to.
+    pub http: Option<String>,
 }
 
 impl Server {
@@ -337,6 +339,7 @@ impl Server {
             origin: text("origin").parse().expect("an origin"),
             log_key: text("log_key").parse().expect("a key"),
             size: said["size"].as_u64().expect("a size"),
+            http: said["http"].as_str().map(|url| url.replacen("http://", "", 1)),
         })
     }
 

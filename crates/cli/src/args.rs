@@ -11,6 +11,9 @@ use tally_protocol::{AgentId, EnvelopeId, TraceId};
 /// Where a ledger listens, and is looked for, when nothing else is said.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:7420";
 
+/// Where a witness listens when nothing else is said.
+pub(crate) const DEFAULT_WITNESS_ADDRESS: &str = "127.0.0.1:7430";
+
 const AFTER_HELP: &str = "\
 Exit codes: 0 success · 1 a negative verdict or a refusal · 2 wrong usage · 3 disk or network failed
 
@@ -88,6 +91,10 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Name all that is damaged in a data directory; with a copy of the ledger, repair it.
     Fsck(FsckArgs),
+    /// Write a ledger as files that others read.
+    Export(ExportArgs),
+    /// Run a witness: cosign the checkpoints of logs, each only if it extends the one before.
+    Witness(WitnessArgs),
 }
 
 /// Which ledger is read.
@@ -135,6 +142,11 @@ pub(crate) struct ServeArgs {
     /// Where to serve metrics over HTTP, for Prometheus; nowhere when nothing is said.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<SocketAddr>,
+
+    /// Where to serve the checkpoint and the tiles of the log over plain HTTP (C2SP tlog-tiles), for
+    /// everyone; nowhere when nothing is said.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) http: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -596,6 +608,52 @@ pub(crate) struct FsckArgs {
     /// in the data directory when nothing is said.
     #[arg(long, value_name = "KEY")]
     pub(crate) log_key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(subcommand)]
+    pub(crate) what: ExportWhat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExportWhat {
+    /// The checkpoint and the tiles of the log (C2SP tlog-tiles), as `tally serve --http` serves
+    /// them, for any web server; again, to bring the files up to date.
+    Tiles(ExportTilesArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportTilesArgs {
+    /// The ledger's data directory; a server may be at work on it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+
+    /// Where the files are, or are to be.
+    #[arg(value_name = "OUT")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WitnessArgs {
+    /// The witness's directory: its key, and what it cosigned; made when absent. Never put an older
+    /// copy of it back: the witness would cosign a second history.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+
+    /// The key of a log that is witnessed, as `name+id+key`, or a file with it; its name is the
+    /// log's origin. May be given several times.
+    #[arg(long, value_name = "KEY", required = true)]
+    pub(crate) log: Vec<String>,
+
+    /// Where to listen.
+    #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_WITNESS_ADDRESS)]
+    pub(crate) listen: SocketAddr,
+
+    /// The witness's name, for a new witness: a URL without scheme that you control. Without it, a
+    /// name is made from the key.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
 }
 
 /// A time span in seconds.

@@ -70,6 +70,8 @@ async fn run(cli: Cli, output: Output) -> Result<(), CliError> {
         Command::Backup(args) => commands::backup::backup(args, output),
         Command::Restore(args) => commands::backup::restore(args, output),
         Command::Fsck(args) => commands::fsck::run(args, output),
+        Command::Export(args) => commands::export::run(args, output),
+        Command::Witness(args) => commands::witness::run(args, output).await,
     }
 }
 

@@ -13,6 +13,7 @@ mod node;
 mod pipeline;
 mod plan;
 mod sequencer;
+pub mod tiles;
 
 pub use clock::{Clock, SystemClock};
 pub use evidence::MAX_EVIDENCE_BYTES;

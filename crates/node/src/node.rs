@@ -353,6 +353,11 @@ impl Node {
         &self.0.reader
     }
 
+    /// The tree's nodes: those of every snapshot, and perhaps more.
+    pub fn tree(&self) -> &TreeReader {
+        &self.0.tree
+    }
+
     /// What everyone may see now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.0.snapshots.borrow().clone()

@@ -1,7 +1,10 @@
 //! The gRPC server: handlers, the map from causes to status codes, health, reflection, shutdown.
 //!
+//! Beside it the static read path over plain HTTP ([`http`]): checkpoint and tiles.
+//!
 //! Handlers translate and nothing else: what is decided is decided in the node and by the rules.
 
+pub mod http;
 mod ledger;
 mod proofs;
 mod query;

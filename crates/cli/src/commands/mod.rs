@@ -3,6 +3,7 @@
 pub(crate) mod backup;
 pub(crate) mod compliance;
 pub(crate) mod decisions;
+pub(crate) mod export;
 pub(crate) mod findings;
 pub(crate) mod fsck;
 pub(crate) mod keygen;
@@ -19,4 +20,5 @@ pub(crate) mod serve;
 pub(crate) mod submit;
 pub(crate) mod verify;
 pub(crate) mod why;
+pub(crate) mod witness;
 pub(crate) mod workflow;

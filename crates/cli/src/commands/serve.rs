@@ -1,6 +1,7 @@
 //! `tally serve`: a ledger that runs until it is told to stop.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::json;
@@ -27,6 +28,10 @@ pub(crate) async fn run(args: ServeArgs, output: Output) -> Result<(), CliError>
         serve_metrics(address)?;
     }
     let node = open_node(&args.data, identity, seen, output)?;
+    let http = match args.http {
+        Some(address) => Some(serve_http(&node, address).await?),
+        None => None,
+    };
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
         CliError::failed(format!("{} can't be listened on; try --listen", args.listen), error)
     })?;
@@ -37,10 +42,13 @@ pub(crate) async fn run(args: ServeArgs, output: Output) -> Result<(), CliError>
         "origin": snapshot.state.origin().to_string(),
         "log_key": node.log_key().to_string(),
         "size": snapshot.tip.size.as_u64(),
+        "http": http.map(|address| format!("http://{address}")),
     });
     output.answer(&started, |_| {
+        let tiles = http.map(|address| format!("tiles    http://{address}\n")).unwrap_or_default();
         format!(
-            "ledger   {}\nlog key  {}\nsize     {}\nserving  http://{address}   (Ctrl-C stops it)",
+            "ledger   {}\nlog key  {}\nsize     {}\n{tiles}serving  http://{address}   (Ctrl-C \
+             stops it)",
             snapshot.state.origin(),
             node.log_key(),
             snapshot.tip.size
@@ -67,6 +75,22 @@ pub(crate) fn open_node(
     })?;
     bar.finish_and_clear();
     Ok(node)
+}
+
+/// Serves the checkpoint and the tiles at this address for as long as the program runs, and says
+/// which address it is.
+async fn serve_http(node: &Node, address: SocketAddr) -> Result<SocketAddr, CliError> {
+    let failed =
+        |error| CliError::failed(format!("{address} can't serve tiles; try --http"), error);
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    let source = Arc::new(node.clone());
+    tokio::spawn(async move {
+        if let Err(error) = tally_server::http::serve(source, listener).await {
+            tracing::error!(%error, "tiles are no longer served");
+        }
+    });
+    Ok(bound)
 }
 
 /// Installs the recorder that answers `GET /metrics` at this address.

@@ -6,7 +6,7 @@ use tally_fuzz::targets::{Outcome, named};
 use tally_fuzz::{Failure, Grammar, Memory, Plan, Stop, TARGETS, Target, check, corpus, fuzz};
 
 /// Most bytes of all kept inputs together.
-const MAX_CORPUS_BYTES: usize = 200 * 1000;
+const MAX_CORPUS_BYTES: usize = 220 * 1000;
 
 /// Inputs for each target: what fits into every run of the tests.
 const RUNS: u64 = if cfg!(debug_assertions) { 500 } else { 3_000 };
