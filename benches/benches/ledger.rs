@@ -5,6 +5,7 @@
 //! | benchmark | what | threads |
 //! |---|---|---|
 //! | `ledger/verify` | [`verify_ledger`] over a scan: signatures, chain, every rule, tree, checkpoints | all |
+//! | `ledger/mirror` | a mirror fetches it all within the process, judges it and keeps it on disk | all |
 //! | `ledger/scan` | every frame: checksums, positions, the chain | one |
 //! | `ledger/replay/count` | reading and parsing each event, and counting it | one |
 //! | `ledger/replay/state` | that, and admission by the rules into the core fold | one |
@@ -15,17 +16,24 @@
 
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use tally_benches::{Market, Sequencer, origin, verified};
 use tally_node::history::{fold_graph, fold_state, replay};
+use tally_node::mirror::{Continues, Lost, Shown};
+use tally_node::replica::Batch;
+use tally_node::{Mirror, MirrorConfig, Node, Replica, Standing, SystemClock, Until, Upstream};
 use tally_protocol::{Position, TreeSize};
 use tally_store::{
-    Commit, Group, Located, LogReader, LogWriter, Options, ScanError, Scanned, SegmentLog,
-    SegmentReader, scan,
+    Commit, Group, Located, LogReader, LogWriter, Options, ReadLimit, ScanError, Scanned,
+    SegmentLog, SegmentReader, scan,
 };
+use tally_tlog::VerifierKey;
 use tally_verify::{FirstBad, Item, Trust, Verdict, verify_ledger};
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
 
 const EVENTS: usize = 20_000;
 const GROUP_EVENTS: usize = 256;
@@ -45,6 +53,54 @@ fn write_ledger(dir: &Path) -> Trust {
     }
     writer.close().expect("closed");
     Trust { origin: origin(), keys: vec![sequencer.log_key()], earlier: Vec::new() }
+}
+
+/// A writer within the process.
+struct Writer(SegmentReader);
+
+/// As much as a message over gRPC has.
+const MESSAGE: ReadLimit = ReadLimit { events: 1_024, bytes: 1024 * 1024 };
+
+impl Upstream for Writer {
+    async fn head(&self) -> Result<Shown, Lost> {
+        Ok(Shown { size: self.0.tip().size, note: Some(self.0.checkpoint()) })
+    }
+
+    async fn consistency(&self, _: TreeSize, _: TreeSize) -> Result<Continues, Lost> {
+        Err(Lost("the mirror begins with nothing".into()))
+    }
+
+    async fn replicate(&self, from: Position) -> Result<mpsc::Receiver<Result<Batch, Lost>>, Lost> {
+        let (reader, (to, batches)) = (self.0.clone(), mpsc::channel(4));
+        tokio::spawn(async move {
+            let mut first = from;
+            while first < Position::at_tip(reader.tip().size) {
+                let run = reader.run(first, MESSAGE).expect("events");
+                let events: Vec<_> = run.events.iter().map(|e| e.bytes().clone()).collect();
+                let trees = run.commits.into_iter().map(|c| (c.size, c.checkpoint)).collect();
+                let next = Position(first.0 + events.len() as u64);
+                if to.send(Ok(Batch { first, events, trees })).await.is_err() {
+                    return;
+                }
+                first = next;
+            }
+        });
+        Ok(batches)
+    }
+}
+
+/// An empty mirror.
+fn open_mirror(log_key: &VerifierKey) -> (TempDir, Node, Replica) {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let config = MirrorConfig {
+        data: dir.path().to_owned(),
+        log_key: log_key.clone(),
+        writer: String::new(),
+        cosigner: None,
+        clock: Arc::new(SystemClock),
+    };
+    let (node, replica) = Node::open_mirror(config, |_| {}).expect("it opens");
+    (dir, node, replica)
 }
 
 /// What a scan found, as verification takes it.
@@ -73,6 +129,18 @@ fn ledger(c: &mut Criterion) {
             let report = verify_ledger(items, &trust, |_| {});
             assert_eq!((report.verdict, report.size.as_u64()), (Verdict::Valid, EVENTS as u64));
         });
+    });
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (source, _) = SegmentReader::open_read_only(dir.path(), &mut |_| {}).expect("a reader");
+    group.bench_function("mirror", |b| {
+        let mirror = |(dir, node, replica): (TempDir, Node, Replica)| {
+            let (_stop_to, stop) = watch::channel(false);
+            let mirror = Mirror::new(Writer(source.clone()), node.clone(), replica);
+            let standing = runtime.block_on(mirror.run(Until::Current, stop)).expect("a disk");
+            assert_eq!(standing, Standing::Current);
+            (dir, node)
+        };
+        b.iter_batched(|| open_mirror(&trust.keys[0]), mirror, BatchSize::PerIteration);
     });
     group.bench_function("scan", |b| {
         b.iter(|| {

@@ -18,6 +18,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .bytes(".tally.v1.GetEventResponse")
         .bytes(".tally.v1.GetLogReceiptResponse")
         .bytes(".tally.v1.LogReceipt")
+        .bytes(".tally.v1.ReplicateResponse")
+        .bytes(".tally.v1.SignedTree")
         .bytes(".tally.v1.AppendStreamResponse");
     // What an author signs is generated in one place only.
     let envelope = files.file.iter().find(|file| file.name().ends_with("envelope.proto"));

@@ -2,14 +2,19 @@
 //! and data directories in the hands of those who mean ill. One binary, so that it links once.
 
 mod backup;
+mod bundle;
+mod conformance;
 mod crashes;
 mod damage;
 mod distrust;
 mod fsck;
+mod interop;
 mod market;
+mod mirror;
 mod operator;
 mod program;
 mod questions;
+mod quorum;
 mod refusals;
 mod roles;
 mod rot;

@@ -429,7 +429,10 @@ async fn equivocates(market: Market, number: u64) -> Offences {
     let twice = refused(&market.client, &other, "R13.equivocation").await;
     let successor = Signer::new(5_000 + number, market.client.origin()).agent();
     rogue.say(Message::Attest(Attest::RotateKey(KeyRotation::new(successor)))).await;
-    vec![twice, rogue.tries(signer::intent("still me"), "R9.key-live").await]
+    let ended = rogue.tries(signer::intent("still me"), "R9.key-live").await;
+    // The ledger put both statements on record.
+    let agent = rogue.signer.agent();
+    vec![twice, ended, Offence::Found(FindingKind::Equivocation, agent)]
 }
 
 /// Offers what the buyer's policy forbids.

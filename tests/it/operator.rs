@@ -4,44 +4,12 @@
 use std::path::Path;
 
 use serde_json::Value;
-use tally_protocol::{AuthorSequence, EnvelopeId, Origin, SignedEnvelope};
+use tally_protocol::{AuthorSequence, SignedEnvelope};
+use tally_tests::life::{Life, origin};
 use tally_tests::operator::Operator;
 use tally_tests::program::tally;
-use tally_tests::signer::{Signer, cancel, capability, done, intent, offer, progress, start};
+use tally_tests::signer::{Signer, cancel, capability, done, intent, offer, progress};
 use tally_tlog::{Hash, NoteSigner};
-
-fn origin() -> Origin {
-    "example.org/ledger".parse().expect("an origin")
-}
-
-/// A short honest life: what is said, in the order in which it was said.
-struct Story {
-    initiator: Signer,
-    provider: Signer,
-    said: Vec<SignedEnvelope>,
-    intent: EnvelopeId,
-    capability: EnvelopeId,
-    task: EnvelopeId,
-}
-
-impl Story {
-    /// 0 capability, 1 intent, 2 offer, 3 task start, 4 accepted, 5 running, 6 done.
-    fn new() -> Self {
-        let mut initiator = Signer::new(1, &origin());
-        let mut provider = Signer::new(2, &origin());
-        let mut said = vec![provider.say(capability("sounding"))];
-        let capability = said[0].id();
-        said.push(initiator.say(intent("the depth of the basin")));
-        let intent = said[1].id();
-        said.push(provider.say(offer(intent, capability)));
-        said.push(initiator.say(start(intent, said[2].id())));
-        let task = said[3].id();
-        said.push(provider.say(progress(task, "accepted", 0)));
-        said.push(provider.say(progress(task, "running", 50)));
-        said.push(provider.say(done(task, "succeeded")));
-        Self { initiator, provider, said, intent, capability, task }
-    }
-}
 
 /// Lets an operator write a ledger, and gives the program's report on it.
 fn report(write: impl FnOnce(&mut Operator)) -> Value {
@@ -81,7 +49,7 @@ fn each(operator: &mut Operator, said: &[SignedEnvelope]) {
 /// The same tools, used honestly, give a valid ledger: what is caught below is the crime.
 #[test]
 fn an_honest_operator_is_found_honest() {
-    let said = Story::new().said;
+    let said = Life::new().said;
     let report = report(|operator| {
         each(operator, &said[..3]);
         for signed in &said[3..] {
@@ -97,7 +65,7 @@ fn an_honest_operator_is_found_honest() {
 
 #[test]
 fn a_dropped_message_breaks_its_authors_chain() {
-    let said = Story::new().said;
+    let said = Life::new().said;
     // The provider's capability stands, "accepted" is left out, "running" follows.
     let kept = [&said[..4], &said[5..]].concat();
     is_bad(&report(|operator| each(operator, &kept)), 4, "R13.author-sequence");
@@ -105,10 +73,10 @@ fn a_dropped_message_breaks_its_authors_chain() {
 
 #[test]
 fn a_replaced_message_breaks_its_authors_chain() {
-    let story = Story::new();
-    let mut said = story.said;
+    let life = Life::new();
+    let mut said = life.said;
     let provider = Signer::new(2, &origin());
-    let mut other = provider.envelope(progress(story.task, "accepted", 5));
+    let mut other = provider.envelope(progress(life.task, "accepted", 5));
     other.author_sequence = AuthorSequence(2);
     other.previous = Some(said[2].id());
     said[4] = provider.sign(&other);
@@ -117,7 +85,7 @@ fn a_replaced_message_breaks_its_authors_chain() {
 
 #[test]
 fn an_order_that_the_rules_refuse_is_named() {
-    let mut said = Story::new().said;
+    let mut said = Life::new().said;
     // Two authors: each chain is whole, but the offer comes before its intent.
     said.swap(1, 2);
     is_bad(&report(|operator| each(operator, &said)), 1, "R13.reference");
@@ -125,7 +93,7 @@ fn an_order_that_the_rules_refuse_is_named() {
 
 #[test]
 fn a_message_that_is_taken_in_twice_is_named() {
-    let said = Story::new().said;
+    let said = Life::new().said;
     let report = report(|operator| {
         each(operator, &said);
         each(operator, &said[1..2]);
@@ -135,7 +103,7 @@ fn a_message_that_is_taken_in_twice_is_named() {
 
 #[test]
 fn a_backdated_event_is_named() {
-    let said = Story::new().said;
+    let said = Life::new().said;
     let report = report(|operator| {
         each(operator, &said[..3]);
         let before = tally_protocol::Time(operator.now().0 - 1);
@@ -147,14 +115,14 @@ fn a_backdated_event_is_named() {
 
 #[test]
 fn a_report_on_an_ended_task_is_named() {
-    let Story { mut provider, mut said, task, .. } = Story::new();
+    let Life { mut provider, mut said, task, .. } = Life::new();
     said.push(provider.say(progress(task, "running", 60)));
     is_bad(&report(|operator| each(operator, &said)), 7, "R18.terminal");
 }
 
 #[test]
 fn an_offer_on_a_cancelled_intent_is_named() {
-    let Story { mut initiator, mut provider, capability, mut said, .. } = Story::new();
+    let Life { mut initiator, mut provider, capability, mut said, .. } = Life::new();
     said.push(initiator.say(intent("another basin")));
     let other = said[7].id();
     said.push(initiator.say(cancel(other)));
@@ -164,7 +132,7 @@ fn an_offer_on_a_cancelled_intent_is_named() {
 
 #[test]
 fn a_message_of_somebody_else_is_named() {
-    let Story { mut provider, intent, mut said, .. } = Story::new();
+    let Life { mut provider, intent, mut said, .. } = Life::new();
     said.truncate(2);
     let mut stranger = Signer::new(3, &origin());
     said.push(stranger.say(cancel(intent)));
@@ -179,7 +147,7 @@ fn a_message_of_somebody_else_is_named() {
 
 #[test]
 fn a_wrong_signature_is_named() {
-    let mut said = Story::new().said;
+    let mut said = Life::new().said;
     said[2].signature[17] ^= 4;
     is_bad(&report(|operator| each(operator, &said)), 2, "signature");
     // A good signature of another envelope is as wrong.
@@ -189,11 +157,11 @@ fn a_wrong_signature_is_named() {
 
 #[test]
 fn a_payload_that_says_nothing_is_named() {
-    let mut said = Story::new().said;
+    let mut said = Life::new().said;
     said[2].payload = b"\xffnothing".to_vec().into();
     is_bad(&report(|operator| each(operator, &said)), 2, "envelope");
     // Another encoding of the same statement.
-    let mut said = Story::new().said;
+    let mut said = Life::new().said;
     said[2].payload = [&said[2].payload[..], &[0x78, 1]].concat().into();
     is_bad(&report(|operator| each(operator, &said)), 2, "envelope");
 }
@@ -208,7 +176,7 @@ fn is_bad_commit(report: &Value, last: u64, rule: &str) {
 
 #[test]
 fn a_checkpoint_of_another_key_is_named() {
-    let said = Story::new().said;
+    let said = Life::new().said;
     let other = NoteSigner::from_seed(origin().key_name(), &[4; 32]);
     let report = report(|operator| {
         each(operator, &said[..3]);
@@ -222,7 +190,7 @@ fn a_checkpoint_of_another_key_is_named() {
 
 #[test]
 fn a_root_that_is_not_the_trees_is_named() {
-    let said = Story::new().said;
+    let said = Life::new().said;
     let report = report(|operator| {
         each(operator, &said[..3]);
         operator.record(&said[3]);
@@ -233,7 +201,7 @@ fn a_root_that_is_not_the_trees_is_named() {
 
 #[test]
 fn a_checkpoint_that_signs_another_tree_is_named() {
-    let said = Story::new().said;
+    let said = Life::new().said;
     let report = report(|operator| {
         each(operator, &said[..3]);
         let earlier = operator.checkpoint();
@@ -250,7 +218,7 @@ fn a_checkpoint_that_signs_another_tree_is_named() {
 fn a_rewritten_history_does_not_contain_a_kept_checkpoint() {
     let directory = tempfile::tempdir().expect("a directory");
     let kept = directory.path().join("kept.checkpoint");
-    let said = Story::new().said;
+    let said = Life::new().said;
     let (first, second) = (directory.path().join("first"), directory.path().join("second"));
     let mut operator = Operator::begin(&first, &origin());
     each(&mut operator, &said[..6]);
@@ -290,7 +258,7 @@ fn a_rewritten_history_does_not_contain_a_kept_checkpoint() {
 fn another_trusted_key_does_not_accept_the_ledger() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut operator = Operator::begin(directory.path(), &origin());
-    each(&mut operator, &Story::new().said);
+    each(&mut operator, &Life::new().said);
     let own = operator.log_key().to_string();
     drop(operator);
     assert_eq!(verify(directory.path(), &["--log-key", &own])["verdict"], "valid");

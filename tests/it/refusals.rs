@@ -15,7 +15,7 @@ use tally_api::v1::{
 use tally_api::{ERROR_DOMAIN, MAX_MESSAGE_BYTES};
 use tally_protocol::limits::MAX_PAYLOAD_BYTES;
 use tally_protocol::{EnvelopeId, SignedEnvelope};
-use tally_tests::program::Server;
+use tally_tests::program::{Server, tally};
 use tally_tests::signer::{
     Signer, cancel, capability, done, intent, message, offer, progress, start,
 };
@@ -78,7 +78,12 @@ impl World {
         async move {
             let before = self.head().await;
             let status = self.ledger.append(request).await.expect_err(expected.rule);
-            assert_eq!(self.head().await, before, "the head moved: {status:?}");
+            let after = self.head().await;
+            match expected.rule {
+                // The ledger itself puts the evidence on record.
+                "R13.equivocation" => assert_eq!(after.size, before.size + 1, "{status:?}"),
+                _ => assert_eq!(after, before, "the head moved: {status:?}"),
+            }
             check(&status, &expected);
             status
         }
@@ -223,7 +228,19 @@ async fn an_authors_chain_has_no_gap_and_no_fork() {
     let evidence = evidence.expect("evidence");
     let lines: Vec<Value> =
         evidence.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!(lines, [evidence_of(&author, &other, 1)]);
+    let [line] = &lines[..] else { panic!("one document a line: {lines:?}") };
+    let claim = json!({
+        "kind": "equivocation", "one": text_of(&first), "other": text_of(&other),
+    });
+    assert_eq!(line["claim"], claim);
+    let path = world.directory.path().join("evidence.jsonl");
+    let judged = tally(["verify", "--json", path.to_str().expect("UTF-8")]).expect(0).json();
+    assert_eq!(judged["verdict"], "valid", "{judged}");
+    assert_eq!(judged["against"], json!(author.agent()), "{judged}");
+    let found = tally(["findings", "--json", "--url", &world.server.url]).expect(0).json();
+    assert_eq!(found["findings"][0]["kind"], "equivocation", "{found}");
+    assert_eq!(found["findings"][0]["agent"], json!(author.agent()), "{found}");
+    assert_eq!(found["findings"][0]["position"], 2, "{found}");
 
     let gap = {
         let mut ahead = world.signer(1);
@@ -243,13 +260,11 @@ async fn an_authors_chain_has_no_gap_and_no_fork() {
     world.admit(&author.say(intent("the second wish"))).await;
 }
 
-fn evidence_of(author: &Signer, refused: &SignedEnvelope, first: u64) -> Value {
+/// A signed envelope as it stands in evidence.
+fn text_of(signed: &SignedEnvelope) -> Value {
     use base64::Engine;
     let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
-    json!({
-        "author": author.agent(), "author_sequence": 0, "first_position": first,
-        "payload": base64(&refused.payload), "signature": base64(&refused.signature),
-    })
+    json!({ "payload": base64(&signed.payload), "signature": base64(&signed.signature) })
 }
 
 #[tokio::test]

@@ -7,7 +7,12 @@
 pub mod desk;
 pub mod examiner;
 pub mod http;
+pub mod life;
 pub mod operator;
 pub mod program;
+pub mod scribe;
 pub mod signer;
+pub mod story;
+pub mod torsion;
+pub mod upstream;
 pub mod workflow;

@@ -64,10 +64,15 @@ pub struct Signer {
 impl Signer {
     /// An author who has said nothing yet; the same number is the same author.
     pub fn new(number: u64, origin: &Origin) -> Self {
+        let key = AgentKey::from_seed(&Self::seed(number));
+        Self { key, origin: origin.clone(), sequence: AuthorSequence(0), previous: None }
+    }
+
+    /// The seed of an author's key.
+    pub fn seed(number: u64) -> [u8; 32] {
         let mut seed = [7; 32];
         seed[..8].copy_from_slice(&number.to_be_bytes());
-        let key = AgentKey::from_seed(&seed);
-        Self { key, origin: origin.clone(), sequence: AuthorSequence(0), previous: None }
+        seed
     }
 
     /// Who signs.

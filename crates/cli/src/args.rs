@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tally_protocol::parts::{Name, Price};
-use tally_protocol::{AgentId, EnvelopeId, TraceId};
+use tally_protocol::{AgentId, Digest, EnvelopeId, TraceId};
 
 /// Where a ledger listens, and is looked for, when nothing else is said.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:7420";
@@ -81,10 +81,21 @@ pub(crate) enum Command {
     Schema(SchemaArgs),
     /// Check the text of a policy before it is put in force.
     Policy(PolicyArgs),
+    /// Say in one number what the log has come to: whoever folds the same events gets the same.
+    Digest(DigestArgs),
+    /// Keep a copy of somebody's ledger that is checked event by event, and serve it.
+    Mirror(MirrorArgs),
     /// Get the log receipt of an event as a file that anyone can check offline.
     Prove(ProveArgs),
-    /// Check a whole ledger or a log receipt offline, trusting nobody.
+    /// Put all that says how a task or data came about in a file that anyone can check offline.
+    Bundle(BundleArgs),
+    /// Check a whole ledger, a log receipt or a bundle offline, trusting nobody.
     Verify(VerifyArgs),
+    /// Get the signed head of a ledger, to keep and compare later.
+    Checkpoint(CheckpointArgs),
+    /// Do two views of one ledger agree? Receipts, checkpoints, mirrors or ledgers; a contradiction
+    /// is written as a proof.
+    Compare(CompareArgs),
     /// Copy a ledger, while it runs or not; again, to bring the copy up to date.
     Backup(BackupArgs),
     /// Make a ledger from a backup.
@@ -147,6 +158,93 @@ pub(crate) struct ServeArgs {
     /// everyone; nowhere when nothing is said.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) http: Option<SocketAddr>,
+
+    /// Witnesses that are asked to cosign every head, with their URLs: a C2SP tlog-policy. Receipts
+    /// do not wait for them.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) witness_policy: Option<PathBuf>,
+
+    /// Give no receipt and no checkpoint that the policy's quorum has not cosigned.
+    #[arg(long, requires = "witness_policy")]
+    pub(crate) witnesses_required: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MirrorArgs {
+    /// The ledger to copy, or another mirror of it.
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: String,
+
+    /// The data directory of the copy; made when absent.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+
+    /// The key that signs the ledger's checkpoints, as `name+id+key`, or a file with it. Get it from
+    /// somewhere else than the ledger.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) log_key: String,
+
+    /// Where to listen.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7421")]
+    pub(crate) listen: SocketAddr,
+
+    /// The name under which the mirror cosigns what it holds: a URL without scheme that you control.
+    /// Without it, a name is made from the key.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// Fetch what is there now, and end: exit code 1 when the ledger can't be trusted.
+    #[arg(long, conflicts_with_all = ["listen", "metrics", "http"])]
+    pub(crate) once: bool,
+
+    /// Where to serve metrics over HTTP, for Prometheus; nowhere when nothing is said.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<SocketAddr>,
+
+    /// Where to serve the checkpoint and the tiles of the log over plain HTTP (C2SP tlog-tiles);
+    /// nowhere when nothing is said.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) http: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckpointArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Where it goes; standard output when nothing is said.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// A checkpoint or log receipt (a file), a data directory, or the URL of a running ledger or
+    /// mirror.
+    #[arg(value_name = "A")]
+    pub(crate) one: String,
+
+    /// Another.
+    #[arg(value_name = "B")]
+    pub(crate) other: String,
+
+    /// The key that signs the ledger's checkpoints, as `name+id+key`, or a file with it; `log.pub`
+    /// in a data directory when nothing is said.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) log_key: Option<String>,
+
+    /// Where the proof of a contradiction goes.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DigestArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    #[command(flatten)]
+    pub(crate) at: AtArgs,
 }
 
 #[derive(Debug, Args)]
@@ -178,6 +276,10 @@ pub(crate) struct KeygenArgs {
     /// Make a key that signs the checkpoints of the ledger with this name, not an agent's.
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) log: Option<String>,
+
+    /// Make a key that signs COSE receipts: a COSE_Key, with the public half beside it in PEM.
+    #[arg(long, conflicts_with = "log")]
+    pub(crate) cose: bool,
 }
 
 #[derive(Debug, Args)]
@@ -538,10 +640,40 @@ pub(crate) struct ProveArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct BundleArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// A task, by its id or its label `wf.task` (then its last attempt), or data that a task made,
+    /// by its URI.
+    #[arg(value_name = "TASK|DATA-URI")]
+    pub(crate) subject: String,
+
+    /// Which data, where several are at the URI: 64 hexadecimal digits.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) digest: Option<Digest>,
+
+    /// Most steps back; from data to the task that made it is one, and so is a cause or a task that
+    /// another one builds on. The file says what is left out.
+    #[arg(long, value_name = "N")]
+    pub(crate) depth: Option<u32>,
+
+    /// An earlier checkpoint of the ledger: the file proves that the log has only grown since.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) older: Option<PathBuf>,
+
+    /// Where the bundle goes.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// A log receipt made by `tally prove`.
-    #[arg(value_name = "FILE", required_unless_present = "data", conflicts_with = "data")]
-    pub(crate) file: Option<PathBuf>,
+    /// A log receipt made by `tally prove`, a bundle made by `tally bundle`, evidence made by
+    /// `tally compare`; a ledger's data directory, or one of tiles; or the URL of a running ledger
+    /// or mirror.
+    #[arg(value_name = "FILE|DIR|URL", required_unless_present = "data", conflicts_with = "data")]
+    pub(crate) subject: Option<PathBuf>,
 
     /// A ledger's data directory.
     #[arg(long, value_name = "DIR")]
@@ -556,8 +688,12 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) checkpoint: Vec<PathBuf>,
 
+    /// Which witnesses must have cosigned, and by which keys logs are known: a C2SP tlog-policy.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) witness_policy: Option<PathBuf>,
+
     /// The author that must have signed a log receipt's envelope.
-    #[arg(long, value_name = "DID", requires = "file")]
+    #[arg(long, value_name = "DID", requires = "subject")]
     pub(crate) author: Option<AgentId>,
 }
 
@@ -621,6 +757,13 @@ pub(crate) enum ExportWhat {
     /// The checkpoint and the tiles of the log (C2SP tlog-tiles), as `tally serve --http` serves
     /// them, for any web server; again, to bring the files up to date.
     Tiles(ExportTilesArgs),
+    /// Envelopes as their authors signed them, in DSSE: one a line.
+    Dsse(ExportDsseArgs),
+    /// Task receipts as in-toto statements in DSSE, one a line, with the author's envelope and the
+    /// log receipt in each.
+    InToto(ExportInTotoArgs),
+    /// COSE receipts (RFC 9942) that events are in the log, one a line; for the ledger's operator.
+    Cose(ExportCoseArgs),
 }
 
 #[derive(Debug, Args)]
@@ -632,6 +775,64 @@ pub(crate) struct ExportTilesArgs {
     /// Where the files are, or are to be.
     #[arg(value_name = "OUT")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportDsseArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Only this event: its position, or the id of its envelope.
+    #[arg(value_name = "POSITION|ID")]
+    pub(crate) event: Option<String>,
+
+    /// Where the lines go; standard output when nothing is said.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportInTotoArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Only the receipts of this task, by its id, or of all attempts with this label `wf.task`.
+    #[arg(value_name = "TASK")]
+    pub(crate) task: Option<String>,
+
+    /// The private key that signs the statements, from `tally keygen`. The authors of receipts signed
+    /// other bytes, and those are in each statement.
+    #[arg(long, value_name = "FILE", env = "TALLY_KEY")]
+    pub(crate) key: PathBuf,
+
+    /// Where the lines go; standard output when nothing is said.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportCoseArgs {
+    /// The ledger's data directory; a server may be at work on it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+
+    /// Only this event: its position, or the id of its envelope.
+    #[arg(value_name = "POSITION|ID")]
+    pub(crate) event: Option<String>,
+
+    /// The key that signs the receipts, from `tally keygen --cose`; `cose.key` in the data directory
+    /// when nothing is said, made when absent. It is never the key that signs checkpoints.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// The key that signs the ledger's checkpoints, as `name+id+key`, or a file with it; `log.pub`
+    /// in the data directory when nothing is said.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) log_key: Option<String>,
+
+    /// Where the lines go; standard output when nothing is said.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

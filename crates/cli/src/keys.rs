@@ -1,11 +1,13 @@
-//! Keys on disk: agents' keys in PKCS#8 PEM, a ledger's key as the text of a note signer.
+//! Keys on disk: agents' keys in PKCS#8 PEM, a ledger's key as the text of a note signer, the key for
+//! COSE receipts as a COSE_Key.
 
 use std::fs;
 use std::io::{Error, ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use tally_interop::CoseKey;
 use tally_protocol::{AgentKey, Origin};
-use tally_tlog::{KeyName, NoteSigner, VerifierKey};
+use tally_tlog::{Cosigner, KeyName, NoteSigner, VerifierKey};
 
 use crate::error::CliError;
 
@@ -14,6 +16,9 @@ const LOG_KEY: &str = "log.key";
 
 /// The ledger's public key beside it.
 const LOG_PUB: &str = "log.pub";
+
+/// The private key for COSE receipts in a data directory.
+const COSE_KEY: &str = "cose.key";
 
 /// Reads an agent's private key.
 pub(crate) fn read_agent_key(path: &Path) -> Result<AgentKey, CliError> {
@@ -25,7 +30,7 @@ pub(crate) fn read_agent_key(path: &Path) -> Result<AgentKey, CliError> {
 
 /// Writes a secret to a new file that only its owner can read. The file is there with all of it, or
 /// not at all: a process may be killed in between.
-pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), CliError> {
+pub(crate) fn write_secret(path: &Path, secret: impl AsRef<[u8]>) -> Result<(), CliError> {
     let failed = |error: Error| match error.kind() {
         ErrorKind::AlreadyExists => CliError::Usage(format!(
             "{} exists and is not overwritten; choose another name",
@@ -37,7 +42,7 @@ pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), CliError> {
     let file =
         tempfile::Builder::new().prefix(".key-").tempfile_in(directory.unwrap_or(Path::new(".")));
     let mut file = file.map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.write_all(secret.as_ref()).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist_noclobber(path).map_err(|error| failed(error.error))?;
     Ok(())
@@ -46,6 +51,15 @@ pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), CliError> {
 /// A new key for a ledger of this name.
 pub(crate) fn new_log_key(origin: &Origin) -> NoteSigner {
     NoteSigner::from_seed(origin.key_name(), &rand::random())
+}
+
+/// The key of the ledger's own agent, in its directory; made when absent.
+pub(crate) fn own_agent(data: &Path) -> Result<AgentKey, CliError> {
+    let path = data.join("agent.key");
+    if !path.exists() {
+        write_secret(&path, AgentKey::generate().to_pem())?;
+    }
+    read_agent_key(&path)
 }
 
 /// The ledger that a directory holds, or is to hold.
@@ -63,6 +77,13 @@ pub(crate) fn open_identity(
     let wanted = origin.map(parse_origin).transpose()?;
     fs::create_dir_all(data).map_err(|error| CliError::failed(data.display(), error))?;
     let own_key = data.join(LOG_KEY);
+    if data.join("mirror.key").exists() && !own_key.exists() && key_file.is_none() {
+        return Err(CliError::Usage(format!(
+            "{} holds a mirror, which `tally mirror` runs; to make it the ledger, stop the writer \
+             for good and put its log.key here",
+            data.display()
+        )));
+    }
     let path = key_file.unwrap_or(&own_key);
     let signer = if key_file.is_some() || path.exists() {
         let text = read(path)?;
@@ -74,7 +95,7 @@ pub(crate) fn open_identity(
         let seed: [u8; 32] = rand::random();
         let origin = wanted.clone().unwrap_or_else(|| local_origin(&seed));
         let signer = NoteSigner::from_seed(origin.key_name(), &seed);
-        write_secret(path, &format!("{}\n", signer.to_secret_text()))?;
+        write_secret(path, format!("{}\n", signer.to_secret_text()))?;
         signer
     };
     let named = parse_origin(signer.name().as_str())?;
@@ -87,13 +108,95 @@ pub(crate) fn open_identity(
             path.display()
         )));
     }
-    let public = format!("{}\n", signer.verifier_key());
-    let public_path = data.join(LOG_PUB);
-    // Each start would empty the file first, and a full disk would leave it so.
-    if fs::read_to_string(&public_path).ok().as_ref() != Some(&public) {
-        fs::write(&public_path, public).map_err(|e| CliError::failed(public_path.display(), e))?;
-    }
+    write_log_pub(data, &signer.verifier_key())?;
     Ok(Identity { origin: named, signer })
+}
+
+/// Puts a ledger's public key beside its data.
+pub(crate) fn write_log_pub(data: &Path, key: &VerifierKey) -> Result<(), CliError> {
+    write_public(&data.join(LOG_PUB), key)
+}
+
+fn write_public(path: &Path, key: &impl std::fmt::Display) -> Result<(), CliError> {
+    write_public_text(path, format!("{key}\n"))
+}
+
+fn write_public_text(path: &Path, text: String) -> Result<(), CliError> {
+    // Each start would empty the file first, and a full disk would leave it so.
+    if fs::read_to_string(path).ok().as_ref() == Some(&text) {
+        return Ok(());
+    }
+    let directory = path.parent().expect("a file in a directory");
+    fs::create_dir_all(directory)
+        .and_then(|()| fs::write(path, text))
+        .map_err(|error| CliError::failed(path.display(), error))
+}
+
+/// A cosigner's key `WHO.key` in a directory, with `WHO.pub` beside it; made when absent.
+pub(crate) fn cosigner(data: &Path, who: &str, name: Option<&str>) -> Result<Cosigner, CliError> {
+    fs::create_dir_all(data).map_err(|error| CliError::failed(data.display(), error))?;
+    let wanted = name.map(|name| {
+        KeyName::new(name).map_err(|error| {
+            CliError::Usage(format!(
+                "{name:?} can't be a key's name: {error}; try example.org/{who}"
+            ))
+        })
+    });
+    let (wanted, path) = (wanted.transpose()?, data.join(format!("{who}.key")));
+    let cosigner = if path.exists() {
+        let cosigner = Cosigner::parse_secret(read(&path)?.trim())
+            .map_err(|error| CliError::Usage(format!("{}: {error}", path.display())))?;
+        if let Some(wanted) = wanted.filter(|wanted| wanted != cosigner.name()) {
+            let (path, name) = (path.display(), cosigner.name());
+            return Err(CliError::Usage(format!(
+                "the key in {path} cosigns as {name}, not as {wanted}; leave --name out or choose \
+                 another directory"
+            )));
+        }
+        cosigner
+    } else {
+        let seed: [u8; 32] = rand::random();
+        let name = wanted.unwrap_or_else(|| {
+            let id = Cosigner::from_seed(KeyName::new(who).expect("a word is a name"), &seed);
+            let name = format!("{}.{who}.localhost", id.key_id());
+            KeyName::new(name).expect("hexadecimal digits are a name")
+        });
+        let cosigner = Cosigner::from_seed(name, &seed);
+        write_secret(&path, format!("{}\n", cosigner.to_secret_text()))?;
+        cosigner
+    };
+    write_public(&data.join(format!("{who}.pub")), &cosigner.verifier_key())?;
+    Ok(cosigner)
+}
+
+/// Reads a private key for COSE receipts.
+pub(crate) fn read_cose_key(path: &Path) -> Result<CoseKey, CliError> {
+    CoseKey::parse(&read_bytes(path)?).map_err(|error| {
+        let path = path.display();
+        CliError::Usage(format!("{path}: {error}; make one with `tally keygen --cose`"))
+    })
+}
+
+/// Makes a private key for COSE receipts, with its public half beside it as `FILE.pub`, or `cose.pub`
+/// for `cose.key`. Says where that is.
+pub(crate) fn write_cose_key(path: &Path) -> Result<(CoseKey, PathBuf), CliError> {
+    let public = path.with_extension("pub");
+    if public == path || public.exists() {
+        let public = public.display();
+        return Err(CliError::Usage(format!(
+            "{public} is where the public half goes, and it is not overwritten; choose another name"
+        )));
+    }
+    let key = CoseKey::from_seed(&rand::random());
+    write_secret(path, key.to_bytes())?;
+    write_public_text(&public, key.public_key().to_pem())?;
+    Ok((key, public))
+}
+
+/// The private key for COSE receipts in a data directory; made when absent.
+pub(crate) fn cose_key_in(data: &Path) -> Result<CoseKey, CliError> {
+    let path = data.join(COSE_KEY);
+    if path.exists() { read_cose_key(&path) } else { Ok(write_cose_key(&path)?.0) }
 }
 
 /// A name that nobody else has, for a ledger that nobody named.

@@ -8,6 +8,7 @@ use tally_api::v1::get_workflow_request::Workflow as WireWorkflow;
 use tally_api::v1::ledger_client::LedgerClient;
 use tally_api::v1::proofs_client::ProofsClient;
 use tally_api::v1::query_client::QueryClient;
+use tally_api::v1::replication_client::ReplicationClient;
 use tally_api::v1::{
     AppendRequest, AtLeast, GetAgentRequest, GetComplianceRequest, GetHeadRequest,
     GetLineageResponse, GetLogReceiptRequest, GetWorkflowRequest, ListFindingsRequest,
@@ -83,9 +84,10 @@ pub enum WorkflowOf {
 /// A connection to a ledger. Cloning shares it.
 #[derive(Clone)]
 pub struct Client {
-    ledger: LedgerClient<Channel>,
-    proofs: ProofsClient<Channel>,
-    query: QueryClient<Channel>,
+    pub(crate) ledger: LedgerClient<Channel>,
+    pub(crate) proofs: ProofsClient<Channel>,
+    pub(crate) query: QueryClient<Channel>,
+    pub(crate) replication: ReplicationClient<Channel>,
     origin: Origin,
     log_key: VerifierKey,
     largest_tree: Arc<Mutex<Option<(TreeSize, Hash)>>>,
@@ -120,6 +122,8 @@ impl Client {
         Ok(Self {
             ledger,
             proofs: ProofsClient::new(channel.clone()),
+            replication: ReplicationClient::new(channel.clone())
+                .max_decoding_message_size(MAX_MESSAGE_BYTES),
             query: QueryClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES),
             origin,
             log_key,
@@ -430,6 +434,6 @@ impl Client {
     }
 }
 
-fn at_least_size(size: TreeSize) -> Option<AtLeast> {
+pub(crate) fn at_least_size(size: TreeSize) -> Option<AtLeast> {
     (size > TreeSize::ZERO).then(|| AtLeast { size: size.as_u64() })
 }

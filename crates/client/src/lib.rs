@@ -24,6 +24,7 @@ mod connection;
 mod error;
 mod observer;
 mod receipt;
+mod replication;
 pub mod roles;
 mod subscription;
 
@@ -33,6 +34,7 @@ pub use connection::{Client, Head, LineageStart, Trust, WorkflowOf};
 pub use error::{ConnectError, Error, Rejection};
 pub use observer::{Observer, judge};
 pub use receipt::Receipt;
+pub use replication::{Replicated, Replication};
 pub use subscription::Subscription;
 pub use tally_api::v1::GetLineageResponse;
 pub use tally_provenance::Direction;

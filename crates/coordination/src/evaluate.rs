@@ -65,14 +65,19 @@ pub fn evaluate(state: &State, intent: &Intent, weights: &[Measure], at: Time) -
     let offers = intent.offers.iter().filter_map(|id| state.offer(id)).filter(live);
     let offers: Vec<&Offer> = offers.collect();
     let as_of = state.next_position().0;
-    compare(state, intent, &offers, weights, as_of)
+    compare(state, intent, &Field::of(&offers), weights, as_of)
 }
 
 /// The same for the offers that an evaluation names: what it must say.
+///
+/// In an excerpt, a score of reliability is taken as it is stated: the record that it follows from
+/// is that of the whole history.
 pub fn again(state: &State, intent: &Intent, evaluation: &Evaluation) -> Evaluation {
     let offers = evaluation.candidates.iter().filter_map(|given| state.offer(&given.offer));
     let offers: Vec<&Offer> = offers.collect();
-    compare(state, intent, &offers, &evaluation.weights, evaluation.as_of)
+    let believed = state.is_excerpt().then_some(evaluation);
+    let field = Field { believed, ..Field::of(&offers) };
+    compare(state, intent, &field, &evaluation.weights, evaluation.as_of)
 }
 
 /// The best candidates, best first: by total, then by age; none that is disqualified.
@@ -87,12 +92,12 @@ pub fn ranked<'e>(state: &State, evaluation: &'e Evaluation) -> Vec<&'e Candidat
 fn compare(
     state: &State,
     intent: &Intent,
-    offers: &[&Offer],
+    field: &Field<'_>,
     weights: &[Measure],
     as_of: u64,
 ) -> Evaluation {
-    let field = Field::of(offers);
-    let candidates = offers.iter().map(|offer| candidate(state, intent, offer, weights, &field));
+    let offers = field.offers.iter();
+    let candidates = offers.map(|offer| candidate(state, intent, offer, weights, field));
     Evaluation {
         weights: weights.to_vec(),
         candidates: candidates.collect(),
@@ -101,8 +106,11 @@ fn compare(
     }
 }
 
-/// The best of each kind among the offers that are compared.
+/// The offers that are compared, and the best of each kind among them.
 struct Field<'o> {
+    offers: Vec<&'o Offer>,
+    /// The evaluation that is believed about reliability.
+    believed: Option<&'o Evaluation>,
     currency: Option<&'o Name>,
     lowest_price: Option<u64>,
     shortest: Option<u64>,
@@ -114,6 +122,8 @@ impl<'o> Field<'o> {
         let prices = || offers.iter().filter_map(|offer| offer.price());
         let currency = common_currency(prices());
         Self {
+            offers: offers.to_vec(),
+            believed: None,
             currency,
             lowest_price: prices()
                 .filter(|price| Some(&price.currency) == currency)
@@ -122,6 +132,19 @@ impl<'o> Field<'o> {
             shortest: times.filter(|&us| us > 0).min(),
         }
     }
+
+    fn reliability(&self, offer: &Offer) -> i64 {
+        let believed = self.believed.and_then(|evaluation| stated_reliability(evaluation, offer));
+        believed.unwrap_or_else(|| reliability(offer.record))
+    }
+}
+
+/// The score of reliability that an evaluation states for an offer, if there can be such a score.
+fn stated_reliability(evaluation: &Evaluation, offer: &Offer) -> Option<i64> {
+    let given = evaluation.candidates.iter().find(|given| given.offer == offer.id)?;
+    let is_it = |score: &&Measure| score.name.as_str() == Factor::Reliability.name();
+    let score = given.scores.iter().find(is_it)?.value;
+    (0..=BEST).contains(&score).then_some(score)
 }
 
 /// The currency of most prices, and of several the first by name. There is no rate between
@@ -189,7 +212,7 @@ fn score(
             let price = offer.price().filter(|price| Some(&price.currency) == field.currency);
             share(field.lowest_price, price.map(|price| price.amount))
         }
-        Factor::Reliability => reliability(offer.record),
+        Factor::Reliability => field.reliability(offer),
     })
 }
 

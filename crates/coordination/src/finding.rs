@@ -34,11 +34,13 @@ pub enum FindingKind {
     OverTime,
     /// A sealed bid was not opened in time.
     UnopenedBid,
+    /// An author signed two statements with one sequence; the proof is in the event.
+    Equivocation,
 }
 
 impl FindingKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::LateOutcome,
         Self::ConflictingOutcome,
         Self::Overdue,
@@ -48,6 +50,7 @@ impl FindingKind {
         Self::OverUse,
         Self::OverTime,
         Self::UnopenedBid,
+        Self::Equivocation,
     ];
 
     /// The word for it.
@@ -62,6 +65,7 @@ impl FindingKind {
             Self::OverUse => "over_use",
             Self::OverTime => "over_time",
             Self::UnopenedBid => "unopened_bid",
+            Self::Equivocation => "equivocation",
         }
     }
 }

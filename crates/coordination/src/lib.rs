@@ -27,6 +27,7 @@ pub use discover::{Criterion, Match, NearMiss, discover, why_not};
 pub use finding::{Finding, FindingKind, findings};
 pub use refusal::{Cause, Object, Refusal, Rule};
 pub use rules::admit;
+pub use rules::observe::EQUIVOCATION;
 pub use state::{
     Agent, Attestation, Capability, CapabilityStanding, Change, Deadline, Ended, Intent,
     IntentStanding, KeyEnd, LateTerminal, Offer, OfferStanding, Policy, PolicyKey, Put, State,

@@ -4,10 +4,11 @@
 //! snapshot while the sequencer goes on. The only way it moves is [`State::fold`], which takes a
 //! [`Change`] that the rules made and cannot fail.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use imbl::{HashMap, OrdSet, Vector};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tally_protocol::message::{
     Attest, CapabilityTerms, ClaimSubject, Deadlines, IntentTerms, Offer as OfferTerms, Outcome,
     PolicyUpdate, ProgressState, TaskStart,
@@ -51,7 +52,7 @@ pub struct TrackRecord {
 }
 
 /// A version of a capability.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Capability {
     /// Id of this version.
     pub id: EnvelopeId,
@@ -60,6 +61,7 @@ pub struct Capability {
     /// Who owns it.
     pub owner: AgentId,
     /// What it is.
+    #[serde(serialize_with = "shared")]
     pub terms: Arc<CapabilityTerms>,
     /// Whether it is in force.
     pub standing: CapabilityStanding,
@@ -92,7 +94,7 @@ impl CapabilityStanding {
 }
 
 /// A version of an intent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Intent {
     /// Id of this version.
     pub id: EnvelopeId,
@@ -101,14 +103,17 @@ pub struct Intent {
     /// Whose it is.
     pub author: AgentId,
     /// What it asks for.
+    #[serde(serialize_with = "shared")]
     pub terms: Arc<IntentTerms>,
     /// The workflow.
     pub trace_id: Option<TraceId>,
     /// Whether it takes offers.
     pub standing: IntentStanding,
     /// All offers on it, in log order.
+    #[serde(serialize_with = "list")]
     pub offers: Vector<EnvelopeId>,
     /// All tasks started on it, in log order.
+    #[serde(serialize_with = "list")]
     pub tasks: Vector<EnvelopeId>,
     /// Tasks that have not ended.
     pub live_tasks: u32,
@@ -153,17 +158,19 @@ impl IntentStanding {
 }
 
 /// An offer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Offer {
     /// Its id.
     pub id: EnvelopeId,
     /// Who offers.
     pub provider: AgentId,
     /// What is offered.
+    #[serde(serialize_with = "shared")]
     pub terms: Arc<OfferTerms>,
     /// Whether it can be accepted.
     pub standing: OfferStanding,
     /// Counter-offers asked for, in log order.
+    #[serde(serialize_with = "list")]
     pub counters: Vector<EnvelopeId>,
     /// The price of a sealed bid that was opened.
     pub revealed: Option<Price>,
@@ -217,7 +224,7 @@ impl Offer {
 }
 
 /// A task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Task {
     /// Id of the TaskStart.
     pub id: EnvelopeId,
@@ -228,8 +235,10 @@ pub struct Task {
     /// Who executes it.
     pub executor: AgentId,
     /// On which terms.
+    #[serde(serialize_with = "shared")]
     pub terms: Arc<TaskStart>,
     /// The policies that judge it, pinned when it started.
+    #[serde(serialize_with = "list")]
     pub policies: Vector<EnvelopeId>,
     /// The workflow.
     pub trace_id: Option<TraceId>,
@@ -248,6 +257,7 @@ pub struct Task {
     /// How it ended.
     pub ended: Option<Ended>,
     /// Outcomes that came after the first (R18); they change nothing.
+    #[serde(serialize_with = "list")]
     pub late: Vector<LateTerminal>,
     /// The task that tries again.
     pub replaced_by: Option<EnvelopeId>,
@@ -366,7 +376,7 @@ impl Task {
 }
 
 /// An attestation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Attestation {
     /// Its id.
     pub id: EnvelopeId,
@@ -375,6 +385,7 @@ pub struct Attestation {
     /// For whom a delegation speaks: its author, or the one whose delegation it passes on.
     pub principal: AgentId,
     /// What is attested.
+    #[serde(serialize_with = "shared")]
     pub statement: Arc<Attest>,
     /// Whether its author took it back.
     pub revoked: bool,
@@ -399,13 +410,15 @@ impl Attestation {
 pub type PolicyKey = (PolicyScope, Name);
 
 /// A policy, by its latest version.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Policy {
     /// Id of the PolicyUpdate.
     pub update: EnvelopeId,
     /// The latest version.
+    #[serde(serialize_with = "shared")]
     pub terms: Arc<PolicyUpdate>,
     /// Its text, read; `None` for one that is not judged.
+    #[serde(skip)]
     pub judged: Option<tally_policy::Policy>,
     /// Whether it is in force.
     pub in_force: bool,
@@ -457,12 +470,26 @@ impl Change {
     }
 }
 
+fn shared<T: Serialize, S: Serializer>(shared: &Arc<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    shared.serialize(serializer)
+}
+
+fn list<T, S>(list: &Vector<T>, serializer: S) -> Result<S::Ok, S::Error>
+where
+    T: Clone + Serialize,
+    S: Serializer,
+{
+    serializer.collect_seq(list)
+}
+
 /// Everything that admission needs to know.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
     origin: Origin,
     next: Position,
     recorded_at: Time,
+    /// Only for an excerpt: what it declares as left out.
+    left_out: Option<Arc<BTreeSet<EnvelopeId>>>,
     envelopes: HashMap<EnvelopeId, Position>,
     agents: HashMap<AgentId, Agent>,
     capabilities: HashMap<EnvelopeId, Arc<Capability>>,
@@ -497,6 +524,7 @@ impl State {
             origin,
             next: Position(0),
             recorded_at: Time(0),
+            left_out: None,
             envelopes: HashMap::new(),
             agents: HashMap::new(),
             capabilities: HashMap::new(),
@@ -520,6 +548,40 @@ impl State {
         }
     }
 
+    /// The state of an excerpt of a log: some of its events, in its order, with the positions they
+    /// have there ([`State::skip_to`]). The same rules are run, with three differences that follow
+    /// from what is not there:
+    ///
+    /// - an author's chain may have gaps, forward only;
+    /// - a cause or a dependency may be one of the envelopes that the excerpt declares as
+    ///   `left_out`;
+    /// - what a provider's record was worth when it offered is taken from the evaluation that says
+    ///   so: it follows from the whole history.
+    pub fn excerpt(origin: Origin, left_out: impl IntoIterator<Item = EnvelopeId>) -> Self {
+        let left_out = Some(Arc::new(left_out.into_iter().collect()));
+        Self { left_out, ..Self::new(origin) }
+    }
+
+    /// Whether this is the state of an excerpt.
+    pub(crate) fn is_excerpt(&self) -> bool {
+        self.left_out.is_some()
+    }
+
+    /// Whether this is an excerpt that declares an envelope as left out.
+    pub(crate) fn is_left_out(&self, id: &EnvelopeId) -> bool {
+        self.left_out.as_ref().is_some_and(|left_out| left_out.contains(id))
+    }
+
+    /// Goes on in an excerpt at a later position: nothing is known of those between.
+    ///
+    /// # Panics
+    /// When this is no excerpt, or the position was passed.
+    pub fn skip_to(&mut self, position: Position) {
+        assert!(self.is_excerpt(), "only an excerpt leaves events out");
+        assert!(position >= self.next, "an excerpt has the order of its log");
+        self.next = position;
+    }
+
     /// The ledger's name.
     pub fn origin(&self) -> &Origin {
         &self.origin
@@ -533,6 +595,35 @@ impl State {
     /// When the last folded event was recorded.
     pub fn recorded_at(&self) -> Time {
         self.recorded_at
+    }
+
+    /// One number for everything in it: two folds of the same events give the same.
+    ///
+    /// BLAKE3-256 over the objects, sorted by kind and key: of each the kind, the key and the object
+    /// as JSON, each behind its length in eight big-endian bytes. Costs as much as there are
+    /// objects.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = Hasher(blake3::Hasher::new());
+        let (next, at) = (self.next, self.recorded_at);
+        hasher.object("ledger", "", &(self.origin.as_str(), next, at));
+        hasher.map("agent", &self.agents, |agent| agent);
+        hasher.map("attestation", &self.attestations, |value| &**value);
+        hasher.map("capability", &self.capabilities, |value| &**value);
+        hasher.map("envelope", &self.envelopes, |value| value);
+        hasher.map("first_key", &self.first_keys, |value| value);
+        hasher.map("intent", &self.intents, |value| &**value);
+        hasher.map("key_end", &self.ended_keys, |value| value);
+        hasher.map("offer", &self.offers, |value| &**value);
+        hasher.map("policy", &self.policies, |value| &**value);
+        hasher.map("policy_version", &self.policy_versions, |value| &**value);
+        hasher.map("record", &self.records, |value| value);
+        hasher.map("rotation", &self.rotations, |value| value);
+        hasher.map("schema", &self.schemas, |_| &());
+        hasher.map("task", &self.tasks, |value| &**value);
+        for finding in &self.findings {
+            hasher.object("finding", "", finding);
+        }
+        Digest(*hasher.0.finalize().as_bytes())
     }
 
     /// Where an envelope stands, if it was admitted.
@@ -793,5 +884,32 @@ impl State {
             self.policy_versions.insert(policy.update, Arc::clone(&policy));
         }
         self.policies.insert(key, policy);
+    }
+}
+
+/// Hashes objects for [`State::digest`]. Maps that follow from others (names, indexes) are left
+/// out.
+struct Hasher(blake3::Hasher);
+
+impl Hasher {
+    fn map<K: Serialize, V, T: Serialize + ?Sized>(
+        &mut self,
+        kind: &str,
+        map: &HashMap<K, V>,
+        value: impl for<'v> Fn(&'v V) -> &'v T,
+    ) {
+        let json = |key: &K| serde_json::to_string(key).expect("keys are JSON");
+        let mut objects: Vec<_> = map.iter().map(|(key, object)| (json(key), object)).collect();
+        objects.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        for (key, object) in objects {
+            self.object(kind, &key, value(object));
+        }
+    }
+
+    fn object<T: Serialize + ?Sized>(&mut self, kind: &str, key: &str, object: &T) {
+        let json = serde_json::to_string(object).expect("objects are JSON");
+        for part in [kind, key, &json] {
+            self.0.update(&(part.len() as u64).to_be_bytes()).update(part.as_bytes());
+        }
     }
 }

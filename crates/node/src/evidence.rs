@@ -1,52 +1,58 @@
-//! Evidence against authors: envelopes that take a sequence their author has used already.
-//!
-//! Each line of the file is the refused envelope with its signature, so that anyone can check that
-//! the author signed two statements with one sequence. What the log holds stays as it is.
+//! Evidence that a running node met: `evidence.jsonl` in the data directory, one document a line
+//! ([`tally_verify::evidence`]), which anyone can check. What the log holds stays as it is.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use tally_protocol::{ParsedEnvelope, Position};
+use tally_verify::evidence::Evidence;
 
-/// Most bytes that are kept; beyond it further evidence is only logged.
+use crate::metrics;
+
+/// Most bytes of evidence that are kept; beyond it further evidence is only logged.
 pub const MAX_EVIDENCE_BYTES: u64 = 16 * 1024 * 1024;
 
-pub(crate) struct Evidence(Mutex<File>);
+/// The file for evidence in a data directory.
+const FILE: &str = "evidence.jsonl";
 
-impl Evidence {
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self(Mutex::new(OpenOptions::new().create(true).append(true).open(path)?)))
+/// Keeps evidence.
+pub(crate) struct EvidenceFile {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl EvidenceFile {
+    pub(crate) fn open(data: &Path) -> Result<Self, (PathBuf, io::Error)> {
+        let path = data.join(FILE);
+        match OpenOptions::new().create(true).append(true).open(&path) {
+            Ok(file) => Ok(Self { path, file: Mutex::new(file) }),
+            Err(error) => Err((path, error)),
+        }
     }
 
-    /// Keeps an envelope whose sequence was taken by the event at `first`.
-    pub(crate) fn keep(&self, refused: &ParsedEnvelope, first: Option<Position>) {
-        let envelope = refused.envelope();
-        tracing::warn!(
-            author = %envelope.author, sequence = %envelope.author_sequence, id = %refused.id(),
-            ?first, "an author signed two envelopes with one sequence"
-        );
-        let line = serde_json::json!({
-            "author": envelope.author,
-            "author_sequence": envelope.author_sequence,
-            "first_position": first,
-            "payload": STANDARD.encode(&refused.signed().payload),
-            "signature": STANDARD.encode(refused.signed().signature),
-        });
-        if let Err(error) = self.write(&format!("{line}\n")) {
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Raises evidence: in the log, in the metrics, and as a line of the file.
+    pub(crate) fn raise(&self, evidence: &Evidence) {
+        let (kind, json) = (evidence.claim.kind(), evidence.to_json());
+        metrics::evidence(kind);
+        tracing::error!(kind, evidence = json, "evidence against an author or a ledger");
+        if let Err(error) = self.write(&format!("{json}\n")) {
             tracing::error!(%error, "evidence could not be kept");
         }
     }
 
     fn write(&self, line: &str) -> io::Result<()> {
-        let mut file = self.0.lock().expect("no holder of the lock panics");
+        let mut file = self.file.lock().expect("no holder of the lock panics");
         if file.metadata()?.len() + line.len() as u64 > MAX_EVIDENCE_BYTES {
             tracing::warn!(limit = MAX_EVIDENCE_BYTES, "the file for evidence is full");
             return Ok(());
         }
-        file.write_all(line.as_bytes())
+        file.write_all(line.as_bytes())?;
+        file.sync_data()
     }
 }

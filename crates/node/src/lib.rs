@@ -9,18 +9,23 @@ mod evidence;
 mod follow;
 pub mod history;
 pub mod metrics;
+pub mod mirror;
 mod node;
 mod pipeline;
 mod plan;
+pub mod replica;
 mod sequencer;
 pub mod tiles;
+pub mod witnessing;
 
 pub use clock::{Clock, SystemClock};
 pub use evidence::MAX_EVIDENCE_BYTES;
+pub use mirror::{Mirror, Standing, Until, Upstream};
 pub use node::{
     AppendError, Appending, Config, Consistency, FULL_RETRY_DELAY, LogReceipt, MAX_IN_FLIGHT,
-    MAX_IN_FLIGHT_BYTES, Node, OpenError, ProofError, RETRY_DELAY, Snapshot,
+    MAX_IN_FLIGHT_BYTES, MirrorConfig, Node, OpenError, ProofError, RETRY_DELAY, Snapshot,
 };
 pub use pipeline::MAX_GROUP_EVENTS;
 pub use plan::{Head, Plan, Verdict, plan};
+pub use replica::Replica;
 pub use sequencer::{CommitError, Committer, Planned, Sequencer, commit_path};

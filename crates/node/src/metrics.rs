@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 use metrics::{gauge, histogram};
 
+use tally_protocol::TreeSize;
+
 use crate::node::Node;
 
 /// How long one commit took, write and sync.
@@ -26,6 +28,18 @@ pub const PROJECTION_LAG: &str = "tally_projection_lag_events";
 /// Share of the intake that is taken, 0 to 1; at 1 appends are refused or slowed down.
 pub const INTAKE_USED: &str = "tally_intake_used_ratio";
 
+/// Evidence that was met: `kind` is that of the document.
+pub const EVIDENCE: &str = "tally_evidence_total";
+/// Events that a mirror's writer has signed.
+pub const WRITER_EVENTS: &str = "tally_mirror_writer_events";
+/// How often a mirror found something against its writer.
+pub const AGAINST_WRITER: &str = "tally_mirror_against_writer_total";
+
+/// Events that not enough witnesses have cosigned yet.
+pub const WITNESS_LAG: &str = "tally_witness_lag_events";
+/// How often a witness did not cosign: `witness` is its name in the policy.
+pub const WITNESS_FAILURES: &str = "tally_witness_failures_total";
+
 /// A commit that takes longer is told in the log while it is going on.
 pub const SLOW_COMMIT: Duration = Duration::from_secs(1);
 
@@ -41,6 +55,11 @@ pub fn describe() {
     describe_counter!(EVENTS_COMMITTED, "events committed since the start");
     describe_gauge!(LOG_EVENTS, "events in the log");
     describe_gauge!(PROJECTION_LAG, "events that the projections have not folded yet");
+    describe_counter!(EVIDENCE, "evidence against authors or ledgers that was met");
+    describe_gauge!(WRITER_EVENTS, "events that the mirror's writer has signed");
+    describe_counter!(AGAINST_WRITER, "how often something was found against the mirror's writer");
+    describe_gauge!(WITNESS_LAG, "events that not enough witnesses have cosigned yet");
+    describe_counter!(WITNESS_FAILURES, "how often a witness did not cosign");
     describe_gauge!(INTAKE_USED, "share of the intake that is taken, 0 to 1");
 }
 
@@ -94,4 +113,24 @@ pub(crate) fn committed(events: usize) {
 
 pub(crate) fn disk_full() {
     counter!(DISK_FULL).increment(1);
+}
+
+pub(crate) fn evidence(kind: &'static str) {
+    counter!(EVIDENCE, "kind" => kind).increment(1);
+}
+
+pub(crate) fn writer_size(size: TreeSize) {
+    gauge!(WRITER_EVENTS).set(size.as_u64() as f64);
+}
+
+pub(crate) fn against_writer() {
+    counter!(AGAINST_WRITER).increment(1);
+}
+
+pub(crate) fn witness_lag(head: TreeSize, cosigned: TreeSize) {
+    gauge!(WITNESS_LAG).set(head.as_u64().saturating_sub(cosigned.as_u64()) as f64);
+}
+
+pub(crate) fn witness_failure(name: &str) {
+    counter!(WITNESS_FAILURES, "witness" => name.to_owned()).increment(1);
 }

@@ -6,34 +6,42 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, RwLock};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tally_coordination::{Refusal, Rule, State};
+use tally_coordination::{EQUIVOCATION, Finding, FindingKind, Object, Refusal, Rule, State};
+use tally_protocol::message::{Observe, StateNotice};
+use tally_protocol::parts::{Name, Text};
 use tally_protocol::{
-    BadSignature, EnvelopeId, Event, Malformed, Origin, ParsedEnvelope, Position, SignedEnvelope,
-    Time, TreeSize,
+    AgentKey, BadSignature, Envelope, EnvelopeId, Equivocation, Event, Malformed, Message, Origin,
+    ParsedEnvelope, Position, SignedEnvelope, Time, TreeSize,
 };
 use tally_provenance::Graph;
 use tally_store::fs::{FileSystem, RealFs};
 use tally_store::{
     AppendError as WriteError, LogReader, LogWriter, OpenError as StoreError, Options, Progress,
-    ReadError, ReadLimit, Rows, RowsError, SegmentLog, Tip, TreeError, TreeFiles, TreeReader,
+    ReadError, ReadLimit, Rows, RowsError, Run, SegmentLog, SegmentWriter, Tip, TreeError,
+    TreeFiles, TreeReader,
 };
 use tally_tlog::{
-    Checkpoint, ConsistencyProof, Hash, InclusionProof, NoteSigner, ProveError, SignedCheckpoint,
-    VerifierKey, consistency_proof, inclusion_proof, root_at,
+    Checkpoint, ConsistencyProof, Cosigner, Hash, InclusionProof, NoteSigner, ProveError,
+    SignedCheckpoint, VerifierKey, consistency_proof, inclusion_proof, root_at,
 };
+use tally_verify::evidence::Evidence;
+use tally_verify::{Judge, Trust};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
 
 use crate::clock::{Clock, SystemClock};
-use crate::evidence::Evidence;
+use crate::evidence::EvidenceFile;
 use crate::follow::Followers;
 use crate::history::{HistoryError, fold_state};
 use crate::metrics::CommitWatch;
 use crate::pipeline::{Parts, Pending, Pipeline, Placed, Waiter, intake};
 use crate::plan::Head;
+use crate::replica::{Announce, Replica, Stamp};
 use crate::sequencer::commit_path;
+use crate::witnessing::{Cosigned, WITNESS_WAIT, Witnesses, Witnessing};
 
 /// Envelopes that may be on their way at once; beyond it the node is busy.
 pub const MAX_IN_FLIGHT: usize = 16_384;
@@ -63,13 +71,32 @@ pub struct Config {
     /// Checkpoints of this ledger that others hold. A log that does not contain them would fork,
     /// so it is not opened.
     pub seen: Vec<Checkpoint>,
+    /// Who cosigns checkpoints, if anybody.
+    pub witnesses: Option<Witnesses>,
+    /// The key by which the ledger itself says what it met: an `Observe` notice with evidence.
+    pub agent: Option<AgentKey>,
 }
 
 impl Config {
-    /// With the system's clock, and nothing that others have seen.
+    /// With the system's clock, nothing that others have seen, and no witnesses.
     pub fn new(data: PathBuf, origin: Origin, signer: NoteSigner) -> Self {
-        Self { data, origin, signer, clock: Arc::new(SystemClock), seen: Vec::new() }
+        let clock = Arc::new(SystemClock);
+        Self { data, origin, signer, clock, seen: Vec::new(), witnesses: None, agent: None }
     }
+}
+
+/// What a mirror needs to run.
+pub struct MirrorConfig {
+    /// The data directory; made when absent.
+    pub data: PathBuf,
+    /// The key that signs the writer's checkpoints; its name is the ledger's.
+    pub log_key: VerifierKey,
+    /// Where those are sent who want to append.
+    pub writer: String,
+    /// The key by which the mirror says that it holds what it serves.
+    pub cosigner: Option<Cosigner>,
+    /// The time of cosignatures.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Why a ledger does not open.
@@ -161,6 +188,12 @@ pub enum AppendError {
          append the same envelope again"
     )]
     Full,
+    /// This is a mirror: only the writer appends.
+    #[error("this is a mirror, which only copies; append to the writer at {writer}")]
+    Mirror {
+        /// The writer's address.
+        writer: String,
+    },
     /// The node is stopping or has stopped.
     #[error("the ledger is stopping; try again once it is back")]
     Stopped,
@@ -194,6 +227,12 @@ pub enum ProofError {
     /// There is nothing before the first event to prove from.
     #[error("every tree continues the empty one: there is no proof from tree size 0")]
     EmptyOldTree,
+    /// The event is durable, and not enough witnesses have cosigned a tree with it.
+    #[error(
+        "the event is durable, but not enough witnesses have cosigned it yet; append the same \
+         envelope again to get its receipt"
+    )]
+    NotWitnessed,
     /// The tree is too large for a proof.
     #[error("the tree has more leaves than a proof can cover")]
     TooLarge,
@@ -250,6 +289,8 @@ pub struct Node(Arc<Inner>);
 
 struct Inner {
     log_key: VerifierKey,
+    /// In a mirror, where the writer is.
+    writer: Option<String>,
     intake: RwLock<Option<Sender<Pending>>>,
     places: Arc<Semaphore>,
     pipeline: Mutex<Option<Pipeline>>,
@@ -262,7 +303,12 @@ struct Inner {
     followed: watch::Receiver<Position>,
     stopped: watch::Receiver<Option<String>>,
     watch: Arc<CommitWatch>,
-    evidence: Evidence,
+    evidence: EvidenceFile,
+    witnesses_required: bool,
+    cosigned: watch::Receiver<Option<Cosigned>>,
+    witnesses: Mutex<Option<JoinHandle<()>>>,
+    /// Held while the ledger's own agent speaks, so that its chain has no gap.
+    agent: tokio::sync::Mutex<Option<AgentKey>>,
 }
 
 impl Node {
@@ -283,34 +329,19 @@ impl Node {
         config: Config,
         mut progress: impl FnMut(Progress),
     ) -> Result<Self, OpenError> {
-        let Config { data, origin, signer, clock, seen } = config;
-        let (mut writer, reader, recovery) = SegmentLog::open_on(
-            Arc::clone(&fs),
-            &data,
-            &origin,
-            Options::default(),
-            &mut progress,
-        )?;
-        tracing::info!(?recovery, data = %data.display(), "log opened");
-        let reader: Arc<dyn LogReader> = Arc::new(reader);
-        check_signer(&*reader, &signer, &origin)?;
-        let tip = reader.tip();
-        let (tree, frontier, nodes) =
-            TreeFiles::open_on(fs, &data.join("tree"), &tip, &*reader, &mut progress)?;
-        let tree_reader = tree.reader();
-        check_seen(&seen, &origin, &tip, &tree_reader)?;
-        let (rows, rows_state) = Rows::open(&data.join("rows"), tip.size)?;
-        tracing::info!(?nodes, rows = ?rows_state, "rebuildable parts opened");
-        let rows = Arc::new(rows);
-        let head = Head { state: fold_state(&*reader)?, frontier, chain: tip.chain };
+        let Config { data, origin, signer, clock, seen, witnesses, agent } = config;
+        let log_key = signer.verifier_key();
+        let opened = Opened::open(fs, &data, &log_key, &origin, &mut progress)?;
+        check_seen(&seen, &origin, &opened.reader.tip(), &opened.tree.reader())?;
+        let Opened { mut writer, reader, tree, rows, head } = opened;
         let evidence = open_evidence(&data)?;
         let epoch = writer.open_epoch("tally")?;
 
-        let first = Snapshot { state: head.state.clone(), tip, checkpoint: reader.checkpoint() };
-        let (announce, snapshots) = watch::channel(Arc::new(first));
+        let checkpoint = reader.checkpoint();
+        let (announce, snapshots) = announcing(&head.state, reader.tip(), checkpoint);
         let (stopped_to, stopped) = watch::channel(None);
         let (intake_to, intake) = intake();
-        let log_key = signer.verifier_key();
+        let tree_reader = tree.reader();
         let (sequencer, committer) = commit_path(head, signer, Box::new(writer), tree, epoch);
         let watch = Arc::new(CommitWatch::default());
         let parts = Parts {
@@ -321,26 +352,98 @@ impl Node {
             announce,
             stopped: stopped_to,
         };
-        let pipeline = Pipeline::start(intake, parts);
+        let pipeline = Some(Pipeline::start(intake, parts));
+        let witnessing = witnesses.map_or_else(Witnessing::none, |witnesses| {
+            let (tree, snapshots) = (tree_reader.clone(), snapshots.clone());
+            Witnessing::start(witnesses, &data, (&log_key, &origin), tree, snapshots)
+        });
+        let intake = Some(intake_to);
+        let door = Door { writer: None, intake, pipeline, watch, stopped, witnessing, agent };
+        let log = (reader, tree_reader, rows);
+        Ok(Self::assemble(log_key, log, snapshots, evidence, door))
+    }
+
+    /// Opens a copy of another node's log. The [`Replica`] is its only writer.
+    ///
+    /// # Errors
+    /// [`OpenError`] names the place of any damage; the copy is unchanged then.
+    pub fn open_mirror(
+        config: MirrorConfig,
+        progress: impl FnMut(Progress),
+    ) -> Result<(Self, Replica), OpenError> {
+        Self::open_mirror_on(Arc::new(RealFs), config, progress)
+    }
+
+    /// Opens a copy whose log and tree are on another file system than the operating system's.
+    ///
+    /// # Errors
+    /// As [`Node::open_mirror`].
+    pub fn open_mirror_on(
+        fs: Arc<dyn FileSystem>,
+        config: MirrorConfig,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<(Self, Replica), OpenError> {
+        let MirrorConfig { data, log_key, writer: address, cosigner, clock } = config;
+        let origin = Origin::new(log_key.name().as_str()).expect("a key name is an origin");
+        let opened = Opened::open(fs, &data, &log_key, &origin, &mut progress)?;
+        let Opened { mut writer, reader, tree, rows, head } = opened;
+        let evidence = open_evidence(&data)?;
+        let epoch = writer.open_epoch("mirror")?;
+
+        let stamp = Stamp { cosigner, clock };
+        let checkpoint = stamp.cosigned(&reader.checkpoint());
+        let (snapshots_to, snapshots) = announcing(&head.state, reader.tip(), checkpoint);
+        let (stopped_to, stopped) = watch::channel(None);
+        let announce = Announce { snapshots: snapshots_to, stopped: stopped_to };
+        let trust = Trust { origin, keys: vec![log_key.clone()], earlier: Vec::new() };
+        let judge = Judge::resume(trust, head.state, head.chain, head.frontier);
+        let tree_reader = tree.reader();
+        let replica = Replica::new(judge, (Box::new(writer), epoch), tree, announce, stamp);
+        let watch = Arc::new(CommitWatch::default());
+        let door = Door {
+            writer: Some(address),
+            intake: None,
+            pipeline: None,
+            watch,
+            stopped,
+            witnessing: Witnessing::none(),
+            agent: None,
+        };
+        let log = (reader, tree_reader, rows);
+        Ok((Self::assemble(log_key, log, snapshots, evidence, door), replica))
+    }
+
+    fn assemble(
+        log_key: VerifierKey,
+        (reader, tree, rows): (Arc<dyn LogReader>, TreeReader, Arc<Rows>),
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+        evidence: EvidenceFile,
+        door: Door,
+    ) -> Self {
         let graph = Arc::new(RwLock::new(Graph::new()));
         let (followers, followed) =
             Followers::start(reader.clone(), snapshots.clone(), graph.clone(), rows.clone());
-        Ok(Self(Arc::new(Inner {
+        Self(Arc::new(Inner {
             log_key,
-            intake: RwLock::new(Some(intake_to)),
+            writer: door.writer,
+            intake: RwLock::new(door.intake),
             places: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
-            pipeline: Mutex::new(Some(pipeline)),
+            pipeline: Mutex::new(door.pipeline),
             followers: Mutex::new(Some(followers)),
             reader,
-            tree: tree_reader,
+            tree,
             rows,
             graph,
             snapshots,
             followed,
-            stopped,
-            watch,
+            stopped: door.stopped,
+            watch: door.watch,
             evidence,
-        })))
+            witnesses_required: door.witnessing.required,
+            cosigned: door.witnessing.cosigned,
+            witnesses: Mutex::new(door.witnessing.thread),
+            agent: tokio::sync::Mutex::new(door.agent),
+        }))
     }
 
     /// The key that signs checkpoints.
@@ -361,6 +464,21 @@ impl Node {
     /// What everyone may see now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.0.snapshots.borrow().clone()
+    }
+
+    /// The last checkpoint that enough witnesses cosigned.
+    pub fn cosigned(&self) -> Option<Cosigned> {
+        self.0.cosigned.borrow().clone()
+    }
+
+    /// The signed note to give away: the last that enough witnesses cosigned, or that of the head
+    /// where nobody does. Empty while there is none.
+    pub fn published(&self) -> Bytes {
+        match self.cosigned() {
+            Some(cosigned) => cosigned.note,
+            None if self.0.witnesses_required => Bytes::new(),
+            None => self.snapshot().checkpoint.clone(),
+        }
     }
 
     /// Tells of every new snapshot.
@@ -434,6 +552,9 @@ impl Node {
         let signed = envelope.signed().clone();
         let waiter = Waiter { answer: answer_to, _place: place };
         let intake = self.0.intake.read().expect("no holder of the lock panics");
+        if let Some(writer) = &self.0.writer {
+            return Err(AppendError::Mirror { writer: writer.clone() });
+        }
         let sender = intake.as_ref().ok_or(AppendError::Stopped)?;
         sender.send(Pending { envelope, waiter }).map_err(|_| AppendError::Stopped)?;
         Ok(Appending { node: self.clone(), signed, answer })
@@ -460,12 +581,50 @@ impl Node {
         self.0.reader.read(from, limit)
     }
 
+    /// The same events, with the checkpoints that end groups among them.
+    ///
+    /// # Errors
+    /// [`ReadError`] beyond the head, or when stored bytes fail their check.
+    pub fn run(&self, from: Position, limit: ReadLimit) -> Result<Run, ReadError> {
+        self.0.reader.run(from, limit)
+    }
+
     /// The log receipt of an event under the present head.
     ///
     /// # Errors
     /// [`ProofError`] beyond the head, or when stored bytes fail their check.
     pub fn receipt(&self, position: Position) -> Result<LogReceipt, ProofError> {
-        prove(self, self.event(position)?, false)
+        self.prove(self.event(position)?, false)
+    }
+
+    /// Proves an event under the last checkpoint that enough witnesses cosigned, if that covers it;
+    /// otherwise under the head, unless witnesses are required.
+    fn prove(&self, event: Event, duplicate: bool) -> Result<LogReceipt, ProofError> {
+        let leaf = event.position().leaf();
+        let cosigned = self.cosigned().filter(|cosigned| cosigned.size.contains(leaf));
+        let (size, checkpoint) = match cosigned {
+            Some(Cosigned { size, note }) => (size, note),
+            None if self.0.witnesses_required => return Err(ProofError::NotWitnessed),
+            None => {
+                let snapshot = self.snapshot();
+                (snapshot.tip.size, snapshot.checkpoint.clone())
+            }
+        };
+        let proof = inclusion_proof(&self.0.tree, leaf, size)?;
+        Ok(LogReceipt { event, proof, checkpoint, duplicate })
+    }
+
+    /// Waits until enough witnesses cosigned a tree with this event, where they are required.
+    async fn witnessed(&self, event: &Event) {
+        if !self.0.witnesses_required {
+            return;
+        }
+        let leaf = event.position().leaf();
+        let mut cosigned = self.0.cosigned.clone();
+        let covered =
+            cosigned.wait_for(|last| last.as_ref().is_some_and(|last| last.size.contains(leaf)));
+        // What is not cosigned by then is not proved.
+        let _waited = tokio::time::timeout(WITNESS_WAIT, covered).await;
     }
 
     /// That the tree of `old` leaves is a prefix of the tree of `new`, or of the head.
@@ -504,20 +663,82 @@ impl Node {
         self.0.intake.write().expect("no holder of the lock panics").take();
         let pipeline = self.0.pipeline.lock().expect("no holder of the lock panics").take();
         let followers = self.0.followers.lock().expect("no holder of the lock panics").take();
+        let witnesses = self.0.witnesses.lock().expect("no holder of the lock panics").take();
         let finish = move || {
             pipeline.into_iter().for_each(Pipeline::join);
             followers.into_iter().for_each(Followers::join);
+            if let Some(thread) = witnesses {
+                thread.join().expect("asking witnesses does not panic");
+            }
         };
         tokio::task::spawn_blocking(finish).await.expect("the threads end without a panic");
         tracing::info!(size = %self.snapshot().tip.size, "ledger closed");
     }
 
-    fn keep_evidence(&self, signed: SignedEnvelope, refusal: &mut Refusal) {
+    /// Keeps both statements of an author who signed two with one sequence.
+    async fn keep_evidence(&self, signed: SignedEnvelope, refusal: &mut Refusal) {
         let Ok(envelope) = signed.parse() else { return };
         let author = envelope.envelope().author;
         let sequence = envelope.envelope().author_sequence;
+        // The rows follow at their own pace, and know where the first one is.
+        self.ask_graph(self.snapshot().tip.size, |_| ()).await;
         refusal.position = self.0.rows.author(&author, sequence).ok().flatten();
-        self.0.evidence.keep(&envelope, refusal.position);
+        let Some(first) = refusal.position.and_then(|position| self.event(position).ok()) else {
+            tracing::warn!(%author, %sequence, "an author signed two envelopes with one sequence");
+            return;
+        };
+        let (origin, first) = (&envelope.envelope().origin, first.signed());
+        let evidence = Evidence::equivocation(origin, &first, envelope.signed());
+        let node = self.clone();
+        let raised = tokio::task::spawn_blocking(move || node.evidence().raise(&evidence));
+        raised.await.expect("keeping evidence does not panic");
+        let claim = Equivocation::new(&first, envelope.signed());
+        if let Err(why) = self.observe(first.id(), &claim).await {
+            tracing::warn!(why, "the evidence could not be put on record; it is in the file");
+        }
+    }
+
+    /// Puts evidence on record, in the name of the ledger's own agent.
+    async fn observe(&self, subject: EnvelopeId, claim: &Equivocation) -> Result<(), String> {
+        let agent = self.0.agent.lock().await;
+        let Some(key) = &*agent else { return Ok(()) };
+        let json = serde_json::to_string(claim).expect("texts are JSON");
+        let state = EQUIVOCATION.parse::<Name>().expect("a word is a name");
+        let text = Text::new(json).map_err(|error| error.to_string())?;
+        let known = self.snapshot().state.clone();
+        let object = Object::Envelope(subject);
+        let on_record = |finding: &Finding| {
+            finding.kind == FindingKind::Equivocation && finding.object == object
+        };
+        if known.shown().any(on_record) {
+            return Ok(());
+        }
+        let chain = known.agent(&key.agent());
+        let notice = StateNotice { text, ..StateNotice::new(subject, state) };
+        let envelope = Envelope {
+            origin: known.origin().clone(),
+            author: key.agent(),
+            author_sequence: chain.map(|chain| chain.next_sequence).unwrap_or_default(),
+            previous: chain.map(|chain| chain.last),
+            issued_at_us: self.snapshot().recorded_at(),
+            trace_id: None,
+            causes: Vec::new(),
+            message: Message::Observe(Observe::Notice(notice)),
+        };
+        let signed = envelope.sign(key).and_then(SignedEnvelope::parse);
+        let parsed = signed.map_err(|error| error.to_string())?;
+        let appending = self.enqueue(parsed).await.map_err(|error| error.to_string())?;
+        // Not its receipt: that may wait for witnesses.
+        match appending.answer.await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(AppendError::Unknown.to_string()),
+        }
+    }
+
+    /// Where evidence is kept.
+    pub(crate) fn evidence(&self) -> &EvidenceFile {
+        &self.0.evidence
     }
 }
 
@@ -536,26 +757,24 @@ impl Appending {
     pub async fn receipt(self) -> Result<LogReceipt, AppendError> {
         let Self { node, signed, answer } = self;
         match answer.await.unwrap_or(Err(AppendError::Unknown)) {
-            Ok(Placed::Committed(event)) => Ok(prove(&node, event, false)?),
+            Ok(Placed::Committed(event)) => {
+                node.witnessed(&event).await;
+                Ok(node.prove(event, false)?)
+            }
             Ok(Placed::Duplicate(position)) => {
                 let event = node.event(position).map_err(ProofError::from)?;
-                Ok(prove(&node, event, true)?)
+                node.witnessed(&event).await;
+                Ok(node.prove(event, true)?)
             }
             Err(AppendError::Refused(mut refusal)) => {
                 if refusal.rule == Rule::Equivocation {
-                    node.keep_evidence(signed, &mut refusal);
+                    node.keep_evidence(signed, &mut refusal).await;
                 }
                 Err(AppendError::Refused(refusal))
             }
             Err(error) => Err(error),
         }
     }
-}
-
-fn prove(node: &Node, event: Event, duplicate: bool) -> Result<LogReceipt, ProofError> {
-    let snapshot = node.snapshot();
-    let proof = inclusion_proof(&node.0.tree, event.position().leaf(), snapshot.tip.size)?;
-    Ok(LogReceipt { event, proof, checkpoint: snapshot.checkpoint.clone(), duplicate })
 }
 
 impl From<ProveError<TreeError>> for ProofError {
@@ -601,22 +820,70 @@ fn check_seen(
 
 fn check_signer(
     reader: &dyn LogReader,
-    signer: &NoteSigner,
+    key: &VerifierKey,
     origin: &Origin,
 ) -> Result<(), OpenError> {
     let note = reader.checkpoint();
     if note.is_empty() {
         return Ok(());
     }
-    let key = signer.verifier_key();
     let signed = SignedCheckpoint::parse(&note).ok();
-    let opened = signed.and_then(|signed| signed.open(std::slice::from_ref(&key), origin).ok());
+    let opened = signed.and_then(|signed| signed.open(std::slice::from_ref(key), origin).ok());
     opened.map(|_| ()).ok_or_else(|| OpenError::SignedByAnother { key: key.to_string() })
 }
 
-fn open_evidence(data: &Path) -> Result<Evidence, OpenError> {
-    let path = data.join("evidence.jsonl");
-    Evidence::open(&path).map_err(|source| OpenError::Evidence { path, source })
+fn open_evidence(data: &Path) -> Result<EvidenceFile, OpenError> {
+    EvidenceFile::open(data).map_err(|(path, source)| OpenError::Evidence { path, source })
+}
+
+/// A log with all that is folded from it, before anybody writes.
+struct Opened {
+    writer: SegmentWriter,
+    reader: Arc<dyn LogReader>,
+    tree: TreeFiles,
+    rows: Arc<Rows>,
+    head: Head,
+}
+
+impl Opened {
+    fn open(
+        fs: Arc<dyn FileSystem>,
+        data: &Path,
+        log_key: &VerifierKey,
+        origin: &Origin,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Self, OpenError> {
+        let options = Options::default();
+        let (writer, reader, recovery) =
+            SegmentLog::open_on(Arc::clone(&fs), data, origin, options, progress)?;
+        tracing::info!(?recovery, data = %data.display(), "log opened");
+        let reader: Arc<dyn LogReader> = Arc::new(reader);
+        check_signer(&*reader, log_key, origin)?;
+        let tip = reader.tip();
+        let (tree, frontier, nodes) =
+            TreeFiles::open_on(fs, &data.join("tree"), &tip, &*reader, progress)?;
+        let (rows, rows_state) = Rows::open(&data.join("rows"), tip.size)?;
+        tracing::info!(?nodes, rows = ?rows_state, "rebuildable parts opened");
+        let head = Head { state: fold_state(&*reader)?, frontier, chain: tip.chain };
+        Ok(Self { writer, reader, tree, rows: Arc::new(rows), head })
+    }
+}
+
+/// How envelopes come in, or where they are to go.
+struct Door {
+    writer: Option<String>,
+    intake: Option<Sender<Pending>>,
+    pipeline: Option<Pipeline>,
+    watch: Arc<CommitWatch>,
+    stopped: watch::Receiver<Option<String>>,
+    witnessing: Witnessing,
+    agent: Option<AgentKey>,
+}
+
+type Announcing = (watch::Sender<Arc<Snapshot>>, watch::Receiver<Arc<Snapshot>>);
+
+fn announcing(state: &State, tip: Tip, checkpoint: Bytes) -> Announcing {
+    watch::channel(Arc::new(Snapshot { state: state.clone(), tip, checkpoint }))
 }
 
 impl Snapshot {

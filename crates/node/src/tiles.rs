@@ -103,8 +103,7 @@ fn read_entries(source: &dyn TileSource, tile: TilePath) -> Result<Vec<Bytes>, R
 
 impl TileSource for Node {
     fn head(&self) -> TileHead {
-        let snapshot = self.snapshot();
-        TileHead { size: snapshot.tip.size, checkpoint: snapshot.checkpoint.clone() }
+        TileHead { size: self.snapshot().tip.size, checkpoint: self.published() }
     }
 
     fn nodes(&self, ids: &[NodeId]) -> Result<Vec<Hash>, TreeError> {

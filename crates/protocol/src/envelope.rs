@@ -232,10 +232,15 @@ impl std::ops::Deref for VerifiedEnvelope {
     }
 }
 
+/// What an author signs: the pre-authentication encoding of a payload of [`PAYLOAD_TYPE`].
+pub fn pre_authentication_encoding(payload: &[u8]) -> Vec<u8> {
+    pre_authentication_encoding_of(PAYLOAD_TYPE, payload)
+}
+
 /// DSSE 1.0.2, protocol.md: `PAE(type, body) = "DSSEv1" + SP + LEN(type) + SP + type + SP +
 /// LEN(body) + SP + body`.
-pub fn pre_authentication_encoding(payload: &[u8]) -> Vec<u8> {
-    let head = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), payload.len());
+pub fn pre_authentication_encoding_of(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+    let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
     let mut encoding = Vec::with_capacity(head.len() + payload.len());
     encoding.extend_from_slice(head.as_bytes());
     encoding.extend_from_slice(payload);

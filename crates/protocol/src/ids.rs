@@ -159,9 +159,10 @@ count! {
 }
 
 impl AuthorSequence {
-    /// The sequence after this one.
+    /// The sequence after this one. Counting does not come to the last; an excerpt of a log may
+    /// begin anywhere, and nothing comes after it there.
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 

@@ -8,6 +8,8 @@ use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::envelope::{PAYLOAD_TYPE, pre_authentication_encoding_of};
+
 /// Multicodec prefix of an Ed25519 public key in a did:key.
 const MULTICODEC_ED25519: [u8; 2] = [0xed, 0x01];
 
@@ -188,6 +190,15 @@ impl AgentKey {
     /// The agent that this key signs for.
     pub fn agent(&self) -> AgentId {
         AgentId(self.0.verifying_key().to_bytes())
+    }
+
+    /// Signs a document that is not an envelope: Ed25519 over its DSSE pre-authentication encoding.
+    ///
+    /// # Panics
+    /// When the type is that of envelopes, which are signed by [`crate::Envelope::sign`] alone.
+    pub fn sign_document(&self, payload_type: &str, payload: &[u8]) -> [u8; 64] {
+        assert_ne!(payload_type, PAYLOAD_TYPE, "an envelope is signed as an envelope");
+        self.sign(&pre_authentication_encoding_of(payload_type, payload))
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {

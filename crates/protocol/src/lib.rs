@@ -11,6 +11,7 @@
 //! result: making a new key, and the coefficients of a signature batch.
 
 pub mod envelope;
+pub mod equivocation;
 pub mod event;
 mod field;
 pub mod ids;
@@ -22,6 +23,7 @@ pub mod signature;
 pub mod wire;
 
 pub use envelope::{Envelope, MessageKind, ParsedEnvelope, SignedEnvelope, VerifiedEnvelope};
+pub use equivocation::{Equivocation, NoEquivocation};
 pub use event::{ChainHash, Event, EventError};
 pub use field::{Fault, Malformed};
 pub use ids::{AuthorSequence, Digest, EnvelopeId, Position, Time, TraceId};

@@ -3,6 +3,7 @@
 //! [`Graph::fold`] turns each event into edges in the words of W3C PROV; [`Graph::lineage`] says
 //! what a result came from and what came of an input; [`Graph::workflow`] says how a workflow was
 //! coordinated (R24) and where its time went (R23). Every edge keeps the event that justifies it.
+//! [`Causality`] says which events together tell how a task or data came about.
 //!
 //! There is no I/O and no clock here, and no rule either: events were admitted by somebody else,
 //! so folding never fails, and an edge to something unknown is kept by its id. The graph does not
@@ -15,6 +16,7 @@
 //!                               ──workflow─▶ Workflow ─▶ critical path, JSON, DOT
 //! ```
 
+mod closure;
 mod dot;
 mod fold;
 mod graph;
@@ -24,6 +26,7 @@ mod relation;
 mod store;
 mod workflow;
 
+pub use closure::{Causality, Closure, LeftOut, Subject};
 pub use graph::Graph;
 pub use lineage::{
     Direction, Lineage, LineageStart, LineageSummary, LineageTask, Start, TASK_LABEL_KEY, Unknown,

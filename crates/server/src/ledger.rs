@@ -12,8 +12,8 @@ use tally_api::v1::{
 };
 use tally_api::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS};
 use tally_node::{AppendError, Appending, Node};
-use tally_protocol::{EnvelopeId, Event, ParsedEnvelope, Position, SignedEnvelope};
-use tally_store::ReadLimit;
+use tally_protocol::{EnvelopeId, ParsedEnvelope, Position, SignedEnvelope};
+use tally_store::{ReadError, ReadLimit};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
@@ -22,7 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::status::{Answer, absent, invalid, stopping};
 
 /// Batches that wait for a slow reader of a stream.
-const BATCHES_AHEAD: usize = 4;
+pub(crate) const BATCHES_AHEAD: usize = 4;
 
 /// Envelopes of one append stream that may wait for their answers.
 const STREAM_IN_FLIGHT: usize = 4_096;
@@ -31,7 +31,7 @@ const STREAM_IN_FLIGHT: usize = 4_096;
 const MAX_RESULTS: usize = 512;
 
 /// How much one batch of events holds.
-const BATCH: ReadLimit = ReadLimit { events: MAX_BATCH_EVENTS, bytes: MAX_BATCH_BYTES };
+pub(crate) const BATCH: ReadLimit = ReadLimit { events: MAX_BATCH_EVENTS, bytes: MAX_BATCH_BYTES };
 
 pub(crate) struct Service {
     pub(crate) node: Node,
@@ -76,7 +76,7 @@ impl Ledger for Service {
         Ok(Response::new(GetHeadResponse {
             origin: snapshot.state.origin().to_string(),
             size: snapshot.tip.size.as_u64(),
-            checkpoint: snapshot.checkpoint.to_vec(),
+            checkpoint: self.node.published().to_vec(),
             log_key: self.node.log_key().to_string(),
             chain: snapshot.tip.chain.0.to_vec(),
             recorded_at_us: snapshot.tip.recorded_at.0,
@@ -111,7 +111,7 @@ impl Ledger for Service {
         let node = self.node.clone();
         tokio::spawn(async move {
             let mut next = Position(from);
-            while next.0 < end && send_batch(&node, &mut next, Some(end), &to_reader).await {}
+            while next.0 < end && send(cut(&node, next, end), &mut next, &to_reader).await {}
         });
         Ok(Response::new(ReceiverStream::new(batches)))
     }
@@ -125,12 +125,15 @@ impl Ledger for Service {
             return Err(beyond(&self.node, from));
         }
         let (to_reader, batches) = mpsc::channel(BATCHES_AHEAD);
-        tokio::spawn(follow(self.node.clone(), Position(from), to_reader, self.stopping.clone()));
+        let read = |node: &Node, next| cut(node, next, u64::MAX);
+        let (node, stopping) = (self.node.clone(), self.stopping.clone());
+        tokio::spawn(follow(node, Position(from), to_reader, stopping, read));
         Ok(Response::new(ReceiverStream::new(batches)))
     }
 }
 
-fn beyond(node: &Node, from: u64) -> Status {
+/// A position beyond the head.
+pub(crate) fn beyond(node: &Node, from: u64) -> Status {
     match node.event(Position(from)) {
         Err(error) => Answer::from(error).into(),
         // The head has moved on in the meantime.
@@ -236,16 +239,18 @@ async fn receipt(
 
 // ------------------------------------------------------------------ reading and following
 
-async fn follow(
+/// Sends what `read` cuts from the log, from a position on, and then what comes.
+pub(crate) async fn follow<T>(
     node: Node,
     mut next: Position,
-    to: mpsc::Sender<Result<EventBatch, Status>>,
+    to: mpsc::Sender<Result<T, Status>>,
     mut stopping: watch::Receiver<bool>,
+    read: impl Fn(&Node, Position) -> Result<(T, Position), ReadError>,
 ) {
     let mut snapshots = node.snapshots();
     loop {
         while next.0 < node.snapshot().tip.size.as_u64() {
-            if !send_batch(&node, &mut next, None, &to).await {
+            if !send(read(&node, next), &mut next, &to).await {
                 return;
             }
         }
@@ -266,30 +271,31 @@ async fn follow(
     }
 }
 
-/// Sends one batch; false when the reader has gone or the log can't be read.
-async fn send_batch(
-    node: &Node,
+/// Sends one message; false when the reader has gone or the log can't be read.
+async fn send<T>(
+    read: Result<(T, Position), ReadError>,
     next: &mut Position,
-    end: Option<u64>,
-    to: &mpsc::Sender<Result<EventBatch, Status>>,
+    to: &mpsc::Sender<Result<T, Status>>,
 ) -> bool {
-    let batch = match node.read(*next, BATCH) {
-        Ok(events) => cut(node, events, end),
+    match read {
+        Ok((message, end)) => {
+            *next = end;
+            to.send(Ok(message)).await.is_ok()
+        }
         Err(error) => {
             // A reader that has gone needs no reason.
             let _gone = to.send(Err(Answer::from(error).into())).await;
-            return false;
+            false
         }
-    };
-    *next = Position(batch.first + batch.events.len() as u64);
-    to.send(Ok(batch)).await.is_ok()
+    }
 }
 
-fn cut(node: &Node, events: Vec<Event>, end: Option<u64>) -> EventBatch {
-    let wanted = |event: &&Event| end.is_none_or(|end| event.position().0 < end);
-    EventBatch {
-        first: events.first().map_or(0, |event| event.position().0),
-        events: events.iter().take_while(wanted).map(|event| event.bytes().clone()).collect(),
-        head: node.snapshot().tip.size.as_u64(),
-    }
+/// Events from a position on, up to `end`.
+fn cut(node: &Node, from: Position, end: u64) -> Result<(EventBatch, Position), ReadError> {
+    let mut events = node.read(from, BATCH)?;
+    events.retain(|event| event.position().0 < end);
+    let next = Position(from.0 + events.len() as u64);
+    let events = events.iter().map(|event| event.bytes().clone()).collect();
+    let head = node.snapshot().tip.size.as_u64();
+    Ok((EventBatch { first: from.0, events, head }, next))
 }

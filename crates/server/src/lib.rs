@@ -8,6 +8,7 @@ pub mod http;
 mod ledger;
 mod proofs;
 mod query;
+mod replication;
 mod status;
 
 use std::future::Future;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use tally_api::v1::ledger_server::LedgerServer;
 use tally_api::v1::proofs_server::ProofsServer;
 use tally_api::v1::query_server::QueryServer;
+use tally_api::v1::replication_server::ReplicationServer;
 use tally_api::{DESCRIPTORS, MAX_MESSAGE_BYTES, MAX_QUESTION_BYTES};
 use tally_node::Node;
 use tokio::net::TcpListener;
@@ -61,6 +63,7 @@ pub async fn serve(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     let ledger = ledger::Service { node: node.clone(), stopping: stopping.clone() };
+    let replication = replication::Service { node: node.clone(), stopping: stopping.clone() };
     let router = Server::builder()
         .add_service(health_service)
         .add_service(reflection)
@@ -68,6 +71,9 @@ pub async fn serve(
         .add_service(
             ProofsServer::new(proofs::Service { node: node.clone() })
                 .max_decoding_message_size(MAX_QUESTION_BYTES),
+        )
+        .add_service(
+            ReplicationServer::new(replication).max_decoding_message_size(MAX_QUESTION_BYTES),
         )
         .add_service(
             QueryServer::new(query::Service { node: node.clone() })
@@ -117,9 +123,11 @@ async fn set_health(health: &HealthReporter, serving: bool) {
         health.set_serving::<LedgerServer<ledger::Service>>().await;
         health.set_serving::<ProofsServer<proofs::Service>>().await;
         health.set_serving::<QueryServer<query::Service>>().await;
+        health.set_serving::<ReplicationServer<replication::Service>>().await;
     } else {
         health.set_not_serving::<LedgerServer<ledger::Service>>().await;
         health.set_not_serving::<ProofsServer<proofs::Service>>().await;
         health.set_not_serving::<QueryServer<query::Service>>().await;
+        health.set_not_serving::<ReplicationServer<replication::Service>>().await;
     }
 }

@@ -7,10 +7,10 @@ use tally_api::v1::get_workflow_request::Workflow as WireWorkflow;
 use tally_api::v1::query_server::Query;
 use tally_api::v1::{
     AtLeast, GetAgentRequest, GetAgentResponse, GetComplianceRequest, GetComplianceResponse,
-    GetLineageRequest, GetLineageResponse, GetWorkflowRequest, GetWorkflowResponse,
-    ListFindingsRequest, ListFindingsResponse, ListIntentsRequest, ListIntentsResponse,
-    ListTasksRequest, ListTasksResponse, SearchCatalogRequest, SearchCatalogResponse,
-    Selector as WireSelector,
+    GetLineageRequest, GetLineageResponse, GetStateDigestRequest, GetStateDigestResponse,
+    GetWorkflowRequest, GetWorkflowResponse, ListFindingsRequest, ListFindingsResponse,
+    ListIntentsRequest, ListIntentsResponse, ListTasksRequest, ListTasksResponse,
+    SearchCatalogRequest, SearchCatalogResponse, Selector as WireSelector,
 };
 use tally_api::{MAX_MESSAGE_BYTES, search_scope};
 use tally_coordination::State;
@@ -202,6 +202,16 @@ impl Query for Service {
         let found =
             self.ask(at_least, move |state| FindingsView::of(state, agent.as_ref())).await?;
         Ok(Response::new(found.into()))
+    }
+
+    async fn get_state_digest(
+        &self,
+        request: Request<GetStateDigestRequest>,
+    ) -> Result<Response<GetStateDigestResponse>, Status> {
+        let GetStateDigestRequest { at_least } = request.into_inner();
+        let digest = |state: &State| (state.next_position().0, state.digest());
+        let (as_of, digest) = self.ask(at_least, digest).await?;
+        Ok(Response::new(GetStateDigestResponse { as_of, digest: digest.0.to_vec() }))
     }
 }
 

@@ -102,6 +102,10 @@ impl From<AppendError> for Answer {
             AppendError::Full => {
                 Self::new(Code::ResourceExhausted, "disk-full", error).retry_in(FULL_RETRY_DELAY)
             }
+            AppendError::Mirror { ref writer } => {
+                let writer = writer.clone();
+                Self::new(Code::FailedPrecondition, "mirror", error).extra("writer", writer)
+            }
             AppendError::Stopped => Self::new(Code::Unavailable, "stopping", error).retry(),
             AppendError::Unknown => Self::new(Code::Unknown, "commit", error).retry(),
             AppendError::Proof(error) => error.into(),
@@ -159,6 +163,9 @@ impl From<ProofError> for Answer {
             }
             ProofError::EmptyOldTree => {
                 Self::new(Code::InvalidArgument, "tree-sizes", message).field("old_size")
+            }
+            ProofError::NotWitnessed => {
+                Self::new(Code::Unavailable, "not-witnessed", message).retry()
             }
             ProofError::TooLarge => Self::new(Code::ResourceExhausted, "tree-sizes", message),
             ProofError::Read(error) => error.into(),

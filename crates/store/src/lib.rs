@@ -66,7 +66,7 @@ pub use files::SegmentName;
 pub use frame::{FRAME_HEADER_BYTES, FrameKind, SEGMENT_FORMAT_VERSION};
 pub use fsck::fsck;
 pub use log::{
-    Commit, Epoch, Group, LogReader, LogWriter, MAX_GROUP_BYTES, Options, Progress, ReadLimit,
+    Commit, Epoch, Group, LogReader, LogWriter, MAX_GROUP_BYTES, Options, Progress, ReadLimit, Run,
     SEGMENT_BYTES, SegmentLog, Tip,
 };
 pub use mark::{Mark, claim};

@@ -152,6 +152,15 @@ pub struct ReadLimit {
     pub bytes: usize,
 }
 
+/// Events in log order, and the commits that end groups among them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Run {
+    /// The events.
+    pub events: Vec<Event>,
+    /// The commits of groups whose last event is among them, in order.
+    pub commits: Vec<Commit>,
+}
+
 /// Reads durable events.
 pub trait LogReader: Send + Sync {
     /// The log's name.
@@ -176,7 +185,16 @@ pub trait LogReader: Send + Sync {
     /// # Errors
     ///
     /// [`ReadError`].
-    fn read(&self, from: Position, limit: ReadLimit) -> Result<Vec<Event>, ReadError>;
+    fn read(&self, from: Position, limit: ReadLimit) -> Result<Vec<Event>, ReadError> {
+        Ok(self.run(from, limit)?.events)
+    }
+
+    /// The same events, with the commits that the writer ended its groups by.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    fn run(&self, from: Position, limit: ReadLimit) -> Result<Run, ReadError>;
 }
 
 /// How far a scan or a rebuild is.

@@ -13,10 +13,10 @@ use tally_tlog::Origin;
 
 use crate::error::{Cause, FileError, OpenError, ReadError};
 use crate::files::{Layout, SegmentName, open_to_read};
-use crate::frame::FrameKind;
+use crate::frame::{FrameKind, decode_commit};
 use crate::fs::{DiskFile, FileSystem};
 use crate::index;
-use crate::log::{LogReader, Progress, ReadLimit, Tip};
+use crate::log::{LogReader, Progress, ReadLimit, Run, Tip};
 use crate::recover::{self, Recovery};
 use crate::scan::{Fault, Frames};
 
@@ -96,9 +96,9 @@ impl SegmentReader {
         from: Position,
         chunk_bytes: usize,
         mut room: impl FnMut(&Event) -> bool,
-    ) -> Result<(Vec<Event>, bool), ReadError> {
+    ) -> Result<(Run, bool), ReadError> {
         let mut frames = self.frames(from, chunk_bytes)?;
-        let mut events = Vec::new();
+        let mut run = Run::default();
         let mut at = from;
         loop {
             let offset = frames.offset;
@@ -107,15 +107,17 @@ impl SegmentReader {
                 Some((FrameKind::Event, body)) => {
                     let event = checked(body, at).map_err(|cause| located(cause.into()))?;
                     if !room(&event) {
-                        return Ok((events, false));
+                        return Ok((run, false));
                     }
-                    events.push(event);
+                    run.events.push(event);
                     at = at.next();
                 }
-                Some((FrameKind::Commit, _)) if !events.is_empty() => {}
+                Some((FrameKind::Commit, body)) if !run.events.is_empty() => {
+                    run.commits.push(decode_commit(&body));
+                }
                 Some(_) => return Err(located(Cause::EventExpected.into())),
-                None if events.is_empty() => return Err(located(Cause::EventExpected.into())),
-                None => return Ok((events, true)),
+                None if run.events.is_empty() => return Err(located(Cause::EventExpected.into())),
+                None => return Ok((run, true)),
             }
         }
     }
@@ -137,26 +139,26 @@ impl LogReader for SegmentReader {
     fn event(&self, at: Position) -> Result<Event, ReadError> {
         let mut wanted = 1;
         let one = |_: &Event| std::mem::replace(&mut wanted, 0) == 1;
-        let (events, _) = self.take(at, EVENT_CHUNK_BYTES, one)?;
-        Ok(events.into_iter().next().expect("at least one"))
+        let (run, _) = self.take(at, EVENT_CHUNK_BYTES, one)?;
+        Ok(run.events.into_iter().next().expect("at least one"))
     }
 
-    fn read(&self, from: Position, limit: ReadLimit) -> Result<Vec<Event>, ReadError> {
+    fn run(&self, from: Position, limit: ReadLimit) -> Result<Run, ReadError> {
         let size = self.tip().size;
-        let mut found = Vec::new();
+        let mut found = Run::default();
         let mut bytes = 0;
         let mut at = from;
         let chunk = limit.bytes.clamp(EVENT_CHUNK_BYTES, READ_CHUNK_BYTES);
         while size.contains(at.leaf()) {
-            let before = found.len();
-            let mut count = before;
-            let (events, more) = self.take(at, chunk, |event| {
+            let mut count = found.events.len();
+            let (run, more) = self.take(at, chunk, |event| {
                 bytes += event.bytes().len();
                 count += 1;
                 count == 1 || (count <= limit.events && bytes <= limit.bytes)
             })?;
-            at = Position(at.0 + events.len() as u64);
-            found.extend(events);
+            at = Position(at.0 + run.events.len() as u64);
+            found.events.extend(run.events);
+            found.commits.extend(run.commits);
             if !more {
                 break;
             }

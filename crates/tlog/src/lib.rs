@@ -11,6 +11,7 @@
 //! | [`proof`] | inclusion and consistency proofs, made and verified | RFC 9162 §2.1.3, §2.1.4 |
 //! | [`note`] | signed notes | C2SP signed-note v1 |
 //! | [`key`] | named keys, public and secret | C2SP signed-note v1 |
+//! | [`subset`] | one proof for many leaves | our own, over RFC 6962 §2.1 |
 //! | [`checkpoint`] | the signed tree head | C2SP tlog-checkpoint v1 |
 //! | [`cosignature`] | a witness's word on a checkpoint | C2SP tlog-cosignature v1 |
 //! | [`policy`] | which logs, and which witnesses are enough | C2SP tlog-policy |
@@ -61,6 +62,7 @@ pub mod note;
 pub mod policy;
 pub mod proof;
 pub mod receipt;
+pub mod subset;
 pub mod tile;
 pub mod tree;
 
@@ -85,11 +87,14 @@ pub use policy::{
 };
 pub use proof::{
     ConsistencyProof, InclusionProof, MAX_PROOF_HASHES, ProofError, ProveError, consistency_proof,
-    inclusion_proof, root_at, verify_consistency, verify_inclusion,
+    inclusion_proof, inclusion_root, root_at, verify_consistency, verify_inclusion,
 };
 pub use receipt::{
     LOG_PROOF_HEADER, LogProof, LogProofError, LogProofVerifyError, MAX_EXTRA_BYTES,
     MAX_LOG_PROOF_BYTES,
+};
+pub use subset::{
+    MAX_SUBSET_LEAVES, ProveSubsetError, SubsetError, SubsetProof, subset_proof, subset_root,
 };
 pub use tile::{
     EntryBundleError, MAX_ENTRY_BYTES, MAX_TILE_LEVEL, TILE_WIDTH, TileKind, TilePath,

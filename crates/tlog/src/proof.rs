@@ -181,8 +181,6 @@ pub fn consistency_proof<R: HashReader>(
 
 /// Verifies that the tree of `size` leaves under `root` has `leaf_hash` at `index`.
 ///
-/// The steps are those of RFC 9162 §2.1.3.2.
-///
 /// # Errors
 ///
 /// [`ProofError`]: what does not fit.
@@ -193,6 +191,27 @@ pub fn verify_inclusion(
     proof: &InclusionProof,
     root: Hash,
 ) -> Result<(), ProofError> {
+    if inclusion_root(leaf_hash, index, size, proof)? == root {
+        Ok(())
+    } else {
+        Err(ProofError::RootMismatch)
+    }
+}
+
+/// The root that a proof leads to from `leaf_hash` at `index` in a tree of `size` leaves: for those
+/// to whom the root is known only by a signature over it. It proves nothing by itself.
+///
+/// The steps are those of RFC 9162 §2.1.3.2.
+///
+/// # Errors
+///
+/// [`ProofError`]: the proof does not have the shape that index and size ask for.
+pub fn inclusion_root(
+    leaf_hash: Hash,
+    index: LeafIndex,
+    size: TreeSize,
+    proof: &InclusionProof,
+) -> Result<Hash, ProofError> {
     // 1. "Compare leaf_index ... against tree_size. If leaf_index is greater than or equal to
     //    tree_size, then fail the proof verification."
     if !size.contains(index) {
@@ -214,7 +233,7 @@ pub fn verify_inclusion(
     // 5. "Compare sn to 0. Compare r against the root_hash. If sn is equal to 0 and r and the
     //    root_hash are equal, then the log has proven the inclusion of hash."
     walk.finish()?;
-    if r == root { Ok(()) } else { Err(ProofError::RootMismatch) }
+    Ok(r)
 }
 
 /// Verifies that the tree of `new` leaves under `new_root` extends the tree of `old` leaves under
@@ -341,9 +360,9 @@ impl Walk {
 }
 
 /// A subtree of the tree a proof is made in: the leaves `start..end`.
-struct Subtree {
-    start: u64,
-    end: u64,
+pub(crate) struct Subtree {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
 }
 
 impl Subtree {
@@ -354,7 +373,7 @@ impl Subtree {
     }
 
     /// The children, left and right.
-    fn children(&self) -> (Subtree, Subtree) {
+    pub(crate) fn children(&self) -> (Subtree, Subtree) {
         let middle = self.split();
         (Subtree { start: self.start, end: middle }, Subtree { start: middle, end: self.end })
     }

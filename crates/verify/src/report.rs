@@ -33,7 +33,7 @@ pub struct FirstBad {
     /// Where: the position of the event, or the one that would come next.
     pub position: Position,
     /// Which check: a rule of admission as in `R12.intent-open`, or one of `frame`, `event`,
-    /// `position`, `time`, `chain`, `envelope`, `signature`, `tree`, `checkpoint`, `mark`.
+    /// `position`, `time`, `chain`, `envelope`, `signature`, `tree`, `checkpoint`, `mark`, `tile`.
     pub rule: String,
     /// What was found, for people.
     pub found: String,
@@ -77,6 +77,13 @@ pub struct Decisions {
     /// BLAKE3-256 over all of them, in log order: of each the position in eight big-endian bytes,
     /// the length of its JSON in eight more, and the JSON.
     pub digest: Digest,
+}
+
+impl Decisions {
+    /// Nothing was decided.
+    pub(crate) fn none() -> Self {
+        Self { count: 0, digest: Digest::of(&[]) }
+    }
 }
 
 fn size<S: Serializer>(size: &TreeSize, serializer: S) -> Result<S::Ok, S::Error> {

@@ -8,6 +8,7 @@ use tally_coordination::view::{
     AuctionView, CapabilityView, FindingsView, IntentView, OfferView, TaskView,
 };
 use tally_coordination::{Finding, FindingKind, Object};
+use tally_interop::{CoseKey, CoseReceipt, DsseEnvelope};
 use tally_protocol::event::ChainHash;
 use tally_protocol::message::{AdvertiseCapability, Intent, Message};
 use tally_protocol::parts::Label;
@@ -15,10 +16,13 @@ use tally_protocol::{
     AgentKey, AuthorSequence, Digest, Envelope, EnvelopeId, Event, Position, SignedEnvelope, Time,
     TraceId, wire,
 };
+use tally_provenance::Subject;
 use tally_tlog::{
     Checkpoint, ConsistencyProof, Cosigner, Hash, LeafIndex, LogProof, MemoryTree, NoteSigner,
     Origin, PosixTime, SignedCheckpoint, TileKind, TilePath, TreeSize, encode_entries, leaf_hash,
 };
+use tally_verify::evidence::Evidence;
+use tally_verify::{Bundle, Omission};
 use tally_witness::AddCheckpoint;
 
 use crate::repair::Files;
@@ -451,6 +455,49 @@ pub fn log_proof(rng: &mut Rng) -> Vec<u8> {
     proof.expect("a proof").to_bytes()
 }
 
+/// The key of COSE receipts.
+pub fn cose() -> CoseKey {
+    CoseKey::from_seed(&[0xc0; 32])
+}
+
+/// The event at a position of the log in which COSE receipts are made.
+pub fn entry(position: u64) -> Event {
+    let signed =
+        SignedEnvelope { payload: position.to_be_bytes().to_vec().into(), signature: [0; 64] };
+    Event::new(Position(position), ChainHash([7; 32]), Time(7), &signed)
+}
+
+/// A COSE receipt.
+pub fn cose_receipt(rng: &mut Rng) -> Vec<u8> {
+    let mut tree = MemoryTree::new();
+    for position in 0..2 + rng.below(MAX_LEAVES) as u64 {
+        tree.append(entry(position).leaf());
+    }
+    let entry = entry(rng.number() % tree.size().as_u64());
+    let proof = tally_tlog::inclusion_proof(&tree, entry.position().leaf(), tree.size());
+    let head = head(tree.size(), tree.root());
+    let head = head.open(&[log_key().verifier_key()], &log_origin()).expect("signed");
+    let receipt = CoseReceipt::issue(&entry, &proof.expect("in the tree"), &head, &cose());
+    receipt.expect("in the tree").to_bytes()
+}
+
+/// A private key for COSE receipts.
+pub fn cose_key(rng: &mut Rng) -> Vec<u8> {
+    CoseKey::from_seed(&rng.array()).to_bytes()
+}
+
+/// A DSSE envelope: an author's own, or a document.
+pub fn dsse(rng: &mut Rng) -> Vec<u8> {
+    let envelope = if rng.once_in(2) {
+        let parsed = signed(rng).parse().expect("an envelope");
+        DsseEnvelope::of(&tally_protocol::signature::verify(parsed).expect("signed"))
+    } else {
+        let length = rng.below(40);
+        DsseEnvelope::sign("text/plain", rng.bytes(length), &author(rng.byte()))
+    };
+    envelope.to_json().into_bytes()
+}
+
 /// A public key of notes.
 pub fn verifier_key(rng: &mut Rng) -> Vec<u8> {
     let signer = NoteSigner::from_seed(log_origin().key_name(), &rng.array());
@@ -765,4 +812,155 @@ fn task(rng: &mut Rng) -> TaskView {
         ..Default::default()
     };
     TaskView::try_from(wire).expect("a view")
+}
+
+/// A subset proof of a small tree, or as many hashes for any size.
+pub fn subset_proof(rng: &mut Rng) -> Vec<u8> {
+    if rng.once_in(3) {
+        let leaves: Vec<_> =
+            (0..rng.below(4)).map(|_| (rng.edge(), Hash::new(rng.array()))).collect();
+        let hashes: Vec<Hash> = (0..rng.below(66)).map(|_| Hash::new(rng.array())).collect();
+        return subset_input(rng.edge(), &leaves, &hashes);
+    }
+    let tree = tree(1 + rng.below(MAX_LEAVES));
+    let size = tree.size().as_u64();
+    let mut wanted: Vec<u64> = (0..=rng.below(20)).map(|_| rng.number() % size).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let indices: Vec<LeafIndex> = wanted.iter().copied().map(LeafIndex::new).collect();
+    let proof = tally_tlog::subset_proof(&tree, &indices, tree.size()).expect("in the tree");
+    let leaves: Vec<_> = wanted.into_iter().map(|index| (index, leaf(index))).collect();
+    subset_input(size, &leaves, proof.hashes())
+}
+
+fn subset_input(size: u64, leaves: &[(u64, Hash)], hashes: &[Hash]) -> Vec<u8> {
+    let mut bytes = size.to_be_bytes().to_vec();
+    bytes.push(leaves.len() as u8);
+    for (index, leaf) in leaves {
+        bytes.extend_from_slice(&index.to_be_bytes());
+        bytes.extend_from_slice(leaf.as_bytes());
+    }
+    hashes.iter().for_each(|hash| bytes.extend_from_slice(hash.as_bytes()));
+    bytes
+}
+
+/// Evidence of each kind.
+pub fn evidence(rng: &mut Rng) -> Vec<u8> {
+    let evidence = match rng.below(3) {
+        0 => {
+            let (size, prefix) = (TreeSize::new(1 + rng.number() % 9), Hash::new(rng.array()));
+            Evidence::fork(&head(size, Hash::new(rng.array())), &head(size, prefix), prefix, None)
+        }
+        1 => {
+            let (one, other) = (log_proof(rng), log_proof(rng));
+            let read = |bytes: &[u8]| LogProof::parse(bytes).expect("a receipt");
+            Evidence::two_events(&read(&one), &read(&other))
+        }
+        _ => {
+            let open = |outcome: u64| serde_json::json!({ "intent": { "open": { "outcome": outcome.to_string() } } });
+            let (one, other) = (Speaker::new(0).say(open(1)), Speaker::new(0).say(open(2)));
+            Evidence::equivocation(&log_origin(), &one, &other)
+        }
+    };
+    evidence.to_json().into_bytes()
+}
+
+/// A few events and a checkpoint, as a mirror is sent them.
+pub fn replication(rng: &mut Rng) -> Vec<u8> {
+    use prost::Message;
+    let first = rng.number() % 6;
+    let mut chain = ChainHash(rng.array());
+    let events: Vec<Event> = (first..first + 1 + rng.number() % 4)
+        .map(|position| {
+            let event = event_at(position, chain, position as i64, rng);
+            chain = event.chain();
+            event
+        })
+        .collect();
+    let size = first + events.len() as u64;
+    let checkpoint = head(TreeSize::new(size), Hash::new(rng.array())).to_bytes().into();
+    let message = v1::ReplicateResponse {
+        first,
+        events: events.iter().map(|event| event.bytes().clone()).collect(),
+        trees: vec![v1::SignedTree { size, checkpoint }],
+        head: size,
+    };
+    message.encode_to_vec()
+}
+
+/// A bundle of one task of two agents, with gaps between its events.
+pub fn bundle(rng: &mut Rng) -> Vec<u8> {
+    let (mut provider, mut initiator) = (Speaker::new(0), Speaker::new(1));
+    let terms = serde_json::json!({ "name": "sounding", "category": "survey" });
+    let mut said =
+        vec![provider.say(serde_json::json!({ "advertise_capability": { "publish": terms } }))];
+    said.push(initiator.say(serde_json::json!({ "intent": { "open": { "outcome": "depth" } } })));
+    let (capability, intent) = (said[0].id(), said[1].id());
+    let offer = serde_json::json!({ "intent": intent, "capability": capability });
+    said.push(provider.say(serde_json::json!({ "offer": offer })));
+    let start = serde_json::json!({ "intent": intent, "offer": said[2].id(), "attempt": 1 });
+    said.push(initiator.say(serde_json::json!({ "task_start": start })));
+    let task = said[3].id();
+    for state in ["accepted", "running"] {
+        let progress = serde_json::json!({ "task": task, "state": state });
+        said.push(provider.say(serde_json::json!({ "task_progress": progress })));
+    }
+    let done = serde_json::json!({ "task": task, "outcome": "succeeded" });
+    said.push(provider.say(serde_json::json!({ "task_done": done })));
+    let (mut position, mut chain) = (0, ChainHash::genesis(&log_origin()));
+    let mut events = Vec::new();
+    for (at, signed) in said.iter().enumerate() {
+        if rng.once_in(3) {
+            (position, chain) = (position + 1 + rng.number() % 5, ChainHash(rng.array()));
+        }
+        let event = Event::new(Position(position), chain, Time(at as i64), signed);
+        (position, chain) = (position + 1, event.chain());
+        events.push(event);
+    }
+    proven(events, Subject::Task(task), Vec::new()).to_bytes()
+}
+
+/// A bundle of these events, with other leaves between them, signed by [`log_key`].
+pub fn proven(events: Vec<Event>, subject: Subject, omitted: Vec<Omission>) -> Bundle {
+    let mut tree = MemoryTree::new();
+    for event in &events {
+        while tree.size().as_u64() < event.position().0 {
+            tree.append(leaf(tree.size().as_u64()));
+        }
+        tree.append(event.leaf());
+    }
+    let indices: Vec<LeafIndex> = events.iter().map(|event| event.position().leaf()).collect();
+    let nodes = tally_tlog::subset_proof(&tree, &indices, tree.size()).unwrap_or_default();
+    let (origin, checkpoint) = (log_origin(), head(tree.size(), tree.root()));
+    Bundle { origin, subject, checkpoint, older: None, events, nodes, omitted }
+}
+
+/// An author with a chain.
+struct Speaker {
+    key: AgentKey,
+    sequence: AuthorSequence,
+    previous: Option<EnvelopeId>,
+}
+
+impl Speaker {
+    fn new(which: u8) -> Self {
+        Self { key: author(which), sequence: AuthorSequence(0), previous: None }
+    }
+
+    fn say(&mut self, message: serde_json::Value) -> SignedEnvelope {
+        let envelope = Envelope {
+            origin: log_origin(),
+            author: self.key.agent(),
+            author_sequence: self.sequence,
+            previous: self.previous,
+            issued_at_us: Time(1),
+            trace_id: None,
+            causes: Vec::new(),
+            message: serde_json::from_value(message).expect("a message"),
+        };
+        let signed = envelope.sign(&self.key).expect("a valid envelope");
+        self.sequence = self.sequence.next();
+        self.previous = Some(signed.id());
+        signed
+    }
 }

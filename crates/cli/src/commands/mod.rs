@@ -1,14 +1,19 @@
 //! The commands.
 
 pub(crate) mod backup;
+pub(crate) mod bundle;
+pub(crate) mod checkpoint;
+pub(crate) mod compare;
 pub(crate) mod compliance;
 pub(crate) mod decisions;
+pub(crate) mod digest;
 pub(crate) mod export;
 pub(crate) mod findings;
 pub(crate) mod fsck;
 pub(crate) mod keygen;
 pub(crate) mod lineage;
 pub(crate) mod log;
+pub(crate) mod mirror;
 pub(crate) mod objects;
 pub(crate) mod policy;
 pub(crate) mod prove;

@@ -51,13 +51,14 @@ pub(crate) async fn run(args: ProveArgs, output: Output) -> Result<(), CliError>
     Ok(())
 }
 
-enum Wanted {
+/// An event that somebody asks for.
+pub(crate) enum Wanted {
     Position(Position),
     Envelope(EnvelopeId),
 }
 
 impl Wanted {
-    fn parse(text: &str) -> Result<Self, CliError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, CliError> {
         let position = text.parse().map(Self::Position);
         position.or_else(|_| text.parse().map(Self::Envelope)).map_err(|_| {
             CliError::Usage(format!(
@@ -67,19 +68,38 @@ impl Wanted {
     }
 }
 
-fn prove(
-    reader: &SegmentReader,
-    data: &Path,
-    wanted: &Wanted,
-) -> Result<(Event, LogProof), CliError> {
-    let size = reader.tip().size;
+/// The event, from wherever it is asked for.
+pub(crate) async fn event_of(source: &Source, wanted: &Wanted) -> Result<Event, CliError> {
+    match (source, wanted) {
+        (Source::Server(client), Wanted::Position(position)) => {
+            Ok(client.receipt_at(*position).await?.event().clone())
+        }
+        (Source::Server(client), Wanted::Envelope(id)) => {
+            Ok(client.receipt_of(id).await?.event().clone())
+        }
+        (Source::Directory(reader), wanted) => event_in(reader, wanted),
+    }
+}
+
+/// The event, from a directory.
+pub(crate) fn event_in(reader: &SegmentReader, wanted: &Wanted) -> Result<Event, CliError> {
     let position = match wanted {
         Wanted::Position(position) => *position,
         Wanted::Envelope(id) => state_of(reader)?
             .position_of(id)
             .ok_or_else(|| CliError::Absent(format!("envelope {id} is not in this ledger")))?,
     };
-    let event = reader.event(position)?;
+    Ok(reader.event(position)?)
+}
+
+fn prove(
+    reader: &SegmentReader,
+    data: &Path,
+    wanted: &Wanted,
+) -> Result<(Event, LogProof), CliError> {
+    let size = reader.tip().size;
+    let event = event_in(reader, wanted)?;
+    let position = event.position();
     let checkpoint = SignedCheckpoint::parse(&reader.checkpoint())
         .map_err(|error| CliError::failed("the log's last checkpoint", error))?;
     let proof = tree_proof(data, position, size)?;
@@ -101,7 +121,7 @@ fn tree_proof(
 }
 
 /// The same proof with the event in its `extra` line.
-fn with_event(event: &Event, proof: &LogProof) -> Result<LogProof, CliError> {
+pub(crate) fn with_event(event: &Event, proof: &LogProof) -> Result<LogProof, CliError> {
     let extra = Some(event.bytes().to_vec());
     LogProof::new(extra, proof.index(), proof.inclusion_proof().clone(), proof.checkpoint().clone())
         .map_err(|error| CliError::failed("the proof", error))

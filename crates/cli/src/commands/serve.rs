@@ -5,20 +5,25 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::json;
+use tally_node::witnessing::Witnesses;
 use tally_node::{Config, Node, metrics};
 use tally_tlog::Checkpoint;
+use tally_witness::Collector;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::ServeArgs;
-use crate::commands::verify::read_checkpoints;
+use crate::commands::verify::{read_checkpoints, read_policy};
 use crate::error::CliError;
-use crate::keys::{Identity, open_identity};
+use crate::keys::{Identity, open_identity, own_agent};
 use crate::output::Output;
 
 /// Upper bounds of the histogram of commit times, seconds: from a fast disk to one that hangs.
 const COMMIT_BUCKETS: [f64; 12] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0, 30.0];
+
+/// Longest wait for one answer of a witness.
+const WITNESS_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 pub(crate) async fn run(args: ServeArgs, output: Output) -> Result<(), CliError> {
     let origin = args.origin.as_deref();
@@ -27,15 +32,14 @@ pub(crate) async fn run(args: ServeArgs, output: Output) -> Result<(), CliError>
     if let Some(address) = args.metrics {
         serve_metrics(address)?;
     }
-    let node = open_node(&args.data, identity, seen, output)?;
+    let witnesses =
+        args.witness_policy.as_deref().map(|file| witnesses(file, &args)).transpose()?;
+    let node = open_node(&args.data, identity, seen, witnesses, output)?;
     let http = match args.http {
         Some(address) => Some(serve_http(&node, address).await?),
         None => None,
     };
-    let listener = TcpListener::bind(args.listen).await.map_err(|error| {
-        CliError::failed(format!("{} can't be listened on; try --listen", args.listen), error)
-    })?;
-    let address = listener.local_addr().map_err(|error| CliError::failed("the listener", error))?;
+    let (listener, address) = listen(args.listen).await?;
     let snapshot = node.snapshot();
     let started = json!({
         "url": format!("http://{address}"),
@@ -59,15 +63,38 @@ pub(crate) async fn run(args: ServeArgs, output: Output) -> Result<(), CliError>
         .map_err(|error| CliError::Failed(error.to_string()))
 }
 
+/// Takes an address to serve at, and says which it is.
+pub(crate) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), CliError> {
+    let failed =
+        |error| CliError::failed(format!("{address} can't be listened on; try --listen"), error);
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// The witnesses of a policy file, which must be reachable enough to make its quorum.
+fn witnesses(file: &std::path::Path, args: &ServeArgs) -> Result<Witnesses, CliError> {
+    let policy = read_policy(file)?;
+    let reachable = policy.witnesses().iter().any(|witness| witness.url.is_some());
+    if !reachable && !policy.needs_no_witness() {
+        let file = file.display();
+        return Err(CliError::Usage(format!("{file}: no witness has a URL to ask it at; add it")));
+    }
+    let collector = Collector::new(policy, WITNESS_TIMEOUT);
+    Ok(Witnesses { collector, required: args.witnesses_required })
+}
+
 /// Opens a node, with progress for people.
 pub(crate) fn open_node(
     data: &std::path::Path,
     identity: Identity,
     seen: Vec<Checkpoint>,
+    witnesses: Option<Witnesses>,
     output: Output,
 ) -> Result<Node, CliError> {
     let Identity { origin, signer } = identity;
-    let config = Config { seen, ..Config::new(data.to_owned(), origin, signer) };
+    let agent = Some(own_agent(data)?);
+    let config = Config { seen, witnesses, agent, ..Config::new(data.to_owned(), origin, signer) };
     let bar = output.progress("opening", 0);
     let node = Node::open(config, |progress| {
         bar.set_length(progress.bytes_total);
@@ -79,7 +106,7 @@ pub(crate) fn open_node(
 
 /// Serves the checkpoint and the tiles at this address for as long as the program runs, and says
 /// which address it is.
-async fn serve_http(node: &Node, address: SocketAddr) -> Result<SocketAddr, CliError> {
+pub(crate) async fn serve_http(node: &Node, address: SocketAddr) -> Result<SocketAddr, CliError> {
     let failed =
         |error| CliError::failed(format!("{address} can't serve tiles; try --http"), error);
     let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -94,7 +121,7 @@ async fn serve_http(node: &Node, address: SocketAddr) -> Result<SocketAddr, CliE
 }
 
 /// Installs the recorder that answers `GET /metrics` at this address.
-fn serve_metrics(address: SocketAddr) -> Result<(), CliError> {
+pub(crate) fn serve_metrics(address: SocketAddr) -> Result<(), CliError> {
     PrometheusBuilder::new()
         .with_http_listener(address)
         .set_buckets(&COMMIT_BUCKETS)

@@ -44,12 +44,14 @@ pub(crate) async fn run(args: WorkflowArgs, output: Output) -> Result<(), CliErr
         return Ok(());
     }
     let critical_path = workflow.critical_path();
-    output.answer(&Answer { workflow, critical_path }, text);
+    output.answer(&Answer { workflow, critical_path }, |answer| {
+        text(&answer.workflow, &answer.critical_path)
+    });
     Ok(())
 }
 
-fn text(answer: &Answer) -> String {
-    let Answer { workflow, critical_path } = answer;
+/// A workflow for people: a line for each task, and where the time went.
+pub(crate) fn text(workflow: &Workflow, critical_path: &CriticalPath) -> String {
     let columns = ["task", "executor", "attempt", "outcome", "offers", "wait", "run", "critical"];
     let mut rows = table(&columns);
     for intent in &workflow.intents {

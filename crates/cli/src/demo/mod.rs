@@ -36,7 +36,8 @@ pub(crate) async fn run(args: DemoArgs, output: Output) -> Result<(), CliError> 
         None => Trace::shipped(),
     };
     let script = Script::new(trace)?;
-    let node = open_node(&args.data, open_identity(&args.data, None, None)?, Vec::new(), output)?;
+    let node =
+        open_node(&args.data, open_identity(&args.data, None, None)?, Vec::new(), None, output)?;
     let listener = listen(&args).await?;
     let address = listener.local_addr().map_err(|error| CliError::failed("the listener", error))?;
     let url = format!("http://{address}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tally_protocol::message::{
     Attest, ClaimSubject, Delegation, DelegationScope, KeyRotation, Revocation,
 };
-use tally_protocol::{AgentId, Envelope, EnvelopeId};
+use tally_protocol::{AgentId, AuthorSequence, Envelope, EnvelopeId};
 
 use super::{Context, Verdict, known};
 use crate::refusal::{Object, Refusal, Rule};
@@ -147,7 +147,7 @@ fn rotate(context: &Context<'_>, rotation: &KeyRotation) -> Verdict {
 /// R9: a key consents to succeed another by naming the rotation among the causes of its first
 /// envelope; from that envelope on it stands for the agent. The key, and the one that it succeeds.
 pub(super) fn succession(state: &State, envelope: &Envelope) -> Option<(AgentId, AgentId)> {
-    if state.agent(&envelope.author).is_some() {
+    if envelope.author_sequence > AuthorSequence(0) {
         return None;
     }
     let rotations = envelope.causes.iter().filter_map(|cause| state.rotation(cause));

@@ -8,7 +8,7 @@ mod award;
 mod bids;
 mod capability;
 mod intent;
-mod observe;
+pub(crate) mod observe;
 mod offer;
 mod policy;
 mod task;
@@ -45,7 +45,9 @@ pub fn admit(
     check_key(state, envelope)?;
     check_author_chain(state, envelope)?;
     for cause in &envelope.causes {
-        known(state, cause, "causes")?;
+        if !state.is_left_out(cause) {
+            known(state, cause, "causes")?;
+        }
     }
     let succession = attest::succession(state, envelope);
     let succeeded = succession.map(|(key, before)| state.with_succession(key, before));
@@ -110,6 +112,14 @@ impl Context<'_> {
 
     fn task(&self, id: &EnvelopeId, field: &'static str) -> Result<&Task, Refusal> {
         self.object(id, field, "task", self.state.task(id))
+    }
+
+    /// A task that another one builds on. In an excerpt it may be declared as left out.
+    fn dependency(&self, id: &EnvelopeId, field: &'static str) -> Result<(), Refusal> {
+        if self.state.is_left_out(id) {
+            return Ok(());
+        }
+        self.task(id, field).map(|_| ())
     }
 
     fn object<'o, T>(
@@ -257,6 +267,10 @@ fn check_author_chain(state: &State, envelope: &Envelope) -> Result<(), Refusal>
         return Err(Refusal::new(Rule::Equivocation, object, "author_sequence", found));
     }
     if sequence > expected {
+        // In an excerpt, envelopes of the author may lie between.
+        if state.is_excerpt() {
+            return Ok(());
+        }
         let found = format!("is at sequence {expected}, the envelope says {sequence}");
         return Err(Refusal::new(Rule::AuthorSequence, object, "author_sequence", found));
     }

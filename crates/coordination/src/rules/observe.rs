@@ -1,11 +1,15 @@
 //! R11: who may ask, and who may publish a change of state.
+//!
+//! Changes are published by the parties of their subject. One notice is everybody's: that an author
+//! signed two statements with one sequence, with the proof in it.
 
 use tally_protocol::message::{Observe, StateNotice};
-use tally_protocol::{AgentId, EnvelopeId};
+use tally_protocol::{AgentId, EnvelopeId, Equivocation};
 
 use super::{Context, Verdict, known};
+use crate::finding::{Finding, FindingKind};
 use crate::refusal::{Object, Refusal, Rule};
-use crate::state::{Intent, State, Task};
+use crate::state::{Intent, Put, State, Task};
 
 pub(super) fn observe(context: &Context<'_>, message: &Observe) -> Verdict {
     let author = &context.envelope.author;
@@ -25,17 +29,47 @@ pub(super) fn observe(context: &Context<'_>, message: &Observe) -> Verdict {
         }
         // A trace spans owners; what it leads to is answered object by object.
         Observe::Trace(_) => {}
-        Observe::Notice(notice) => publish(context, notice)?,
+        Observe::Notice(notice) => return publish(context, notice),
     }
     Ok(Vec::new())
 }
 
-fn publish(context: &Context<'_>, notice: &StateNotice) -> Result<(), Refusal> {
+/// The state that a notice with proof of an equivocation names.
+pub const EQUIVOCATION: &str = "equivocation";
+
+fn publish(context: &Context<'_>, notice: &StateNotice) -> Verdict {
     const FIELD: &str = "observe.notice.subject";
     known(context.state, &notice.subject, FIELD)?;
     let (state, author) = (context.state, &context.envelope.author);
     let object = Object::Envelope(notice.subject);
-    allow(is_party(state, &notice.subject, author), object, FIELD)
+    if let Some(finding) = equivocation(context, notice) {
+        return Ok(vec![Put::Finding(finding)]);
+    }
+    allow(is_party(state, &notice.subject, author), object, FIELD)?;
+    Ok(Vec::new())
+}
+
+/// What a notice proves against the author of its subject; nothing when that is on record already.
+fn equivocation(context: &Context<'_>, notice: &StateNotice) -> Option<Finding> {
+    if notice.state.as_str() != EQUIVOCATION {
+        return None;
+    }
+    let claim: Equivocation = serde_json::from_str(notice.text.as_str()).ok()?;
+    let (one, other) = claim.prove(context.state.origin()).ok()?;
+    if ![one.id(), other.id()].contains(&notice.subject) {
+        return None;
+    }
+    let (kind, object) = (FindingKind::Equivocation, Object::Envelope(notice.subject));
+    let known = |finding: &Finding| finding.kind == kind && finding.object == object;
+    let sequence = one.envelope().author_sequence;
+    (!context.state.shown().any(known)).then(|| Finding {
+        kind,
+        agent: one.envelope().author,
+        object,
+        event: context.id,
+        position: context.position(),
+        found: format!("signed another envelope with sequence {sequence} too"),
+    })
 }
 
 fn is_party(state: &State, id: &EnvelopeId, agent: &AgentId) -> bool {

@@ -152,7 +152,7 @@ fn awarded<'c>(
 
 fn check_references(context: &Context<'_>, message: &TaskStart) -> Result<(), Refusal> {
     for id in &message.depends_on {
-        context.task(id, "task_start.depends_on")?;
+        context.dependency(id, "task_start.depends_on")?;
     }
     context.policies(&message.policies, "task_start.policies")?;
     let candidates = message.evaluation.iter().flat_map(|evaluation| &evaluation.candidates);
@@ -212,7 +212,7 @@ pub(super) fn progress(context: &Context<'_>, message: &TaskProgress) -> Verdict
         return Err(Refusal::new(Rule::Percent, object, "task_progress.percent", found));
     }
     for id in &message.depends_on {
-        context.task(id, "task_progress.depends_on")?;
+        context.dependency(id, "task_progress.depends_on")?;
     }
     let mut task = task.clone();
     task.state = TaskState::Reported(to);

@@ -1,11 +1,12 @@
 //! What the log holds against somebody, and the decisions that everyone makes again from it.
 
 use tally_coordination::{
-    Change, Decision, Finding, FindingKind, Object, State, admit, compliance, evaluate, findings,
+    Change, Decision, Finding, FindingKind, Object, Rule, State, admit, compliance, evaluate,
+    findings,
 };
 use tally_protocol::message::*;
 use tally_protocol::parts::*;
-use tally_protocol::{EnvelopeId, Message, Time};
+use tally_protocol::{AgentKey, Envelope, EnvelopeId, Equivocation, Message, SignedEnvelope, Time};
 
 use crate::world::*;
 
@@ -234,4 +235,46 @@ fn r15_an_award_says_what_it_was_chosen_by() {
     let award =
         Decision::Award { task, offer: market.offer, evaluation: Some(evaluation), auction: None };
     assert_eq!(last.decisions(), [award]);
+}
+
+/// What an author signed with his key, as it is in the log or would have been.
+fn signed(envelope: &Envelope, who: Who) -> SignedEnvelope {
+    envelope.sign(&AgentKey::from_seed(&[who.0; 32])).expect("signs")
+}
+
+#[test]
+fn r11_who_signed_two_statements_with_one_sequence_is_on_record_for_everybody() {
+    let mut world = World::new();
+    let other = world.envelope(BOB, intent_message("another wish"));
+    let first = world.envelope(BOB, intent_message("a wish"));
+    let subject = world.append_envelope(first.clone()).expect("admitted");
+    let (first, other) = (signed(&first, BOB), signed(&other, BOB));
+    let notice = |state: &str, proof: &Equivocation| {
+        let json = serde_json::to_string(proof).expect("JSON");
+        let notice = StateNotice { subject, state: name(state), text: text(&json) };
+        Message::Observe(Observe::Notice(notice))
+    };
+    let proof = Equivocation::new(&first, &other);
+    // It has no part in anything, and what it says must be proved.
+    world.refuses_by(MALLORY, notice("paused", &proof), Rule::Observer);
+    for lie in [
+        Equivocation::new(&first, &first),
+        Equivocation::new(&other, &other),
+        Equivocation::new(&first, &SignedEnvelope { signature: [0; 64], ..other.clone() }),
+        Equivocation::new(&first, &signed(&world.envelope(CAROL, intent_message("x")), CAROL)),
+        Equivocation::new(&first, &signed(&world.envelope(BOB, intent_message("x")), BOB)),
+    ] {
+        world.refuses_by(MALLORY, notice("equivocation", &lie), Rule::Observer);
+    }
+    let event = world.admits(MALLORY, notice("equivocation", &proof));
+    assert_eq!(kinds(&world), [(FindingKind::Equivocation, BOB.id())]);
+    let found = &findings(&world.state)[0];
+    assert_eq!((found.object, found.event), (Object::Envelope(subject), event));
+    // Once is enough.
+    world.refuses_by(CAROL, notice("equivocation", &proof), Rule::Observer);
+    assert_eq!(findings(&world.refolded()), findings(&world.state));
+}
+
+fn intent_message(outcome: &str) -> Message {
+    Message::Intent(Intent::Open(IntentTerms::new(text(outcome))))
 }

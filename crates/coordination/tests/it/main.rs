@@ -5,6 +5,7 @@
 mod provoke;
 
 mod discovery;
+mod excerpts;
 mod findings;
 mod invariants;
 mod judged;

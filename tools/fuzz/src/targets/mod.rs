@@ -3,8 +3,11 @@
 //! Each takes any bytes and panics when a promise is broken. What it returns is only for the
 //! driver, to tell answers apart.
 
+mod bundles;
+mod contradictions;
 mod documents;
 mod files;
+mod interop;
 mod keys;
 mod proofs;
 mod signed;
@@ -16,8 +19,11 @@ mod witness;
 use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+pub use bundles::{bundle, subset_proof};
+pub use contradictions::{evidence, replication};
 pub use documents::{policy, schemas};
 pub use files::{submission, trace};
+pub use interop::{cose_key, cose_receipt, dsse};
 pub use keys::{did_key, origin, pem, secret_key, verifier_key};
 pub use proofs::{consistency_proof, inclusion_proof};
 pub use signed::{envelope, event, message_json, signed_envelope};
@@ -111,6 +117,9 @@ const VIEWS: Memory = Memory { per_byte: 1_024, base: 1024 * 1024 };
 /// Patterns are compiled, and a comparison keeps what it has seen; both have limits of their own.
 const DOCUMENTS: Memory = Memory { per_byte: 4_096, base: 64 * 1024 * 1024 };
 
+/// What is judged is folded into a state and a graph beside the file.
+const BUNDLES: Memory = Memory { per_byte: 1_024, base: 16 * 1024 * 1024 };
+
 /// No repair.
 fn as_it_is(_: &mut Vec<u8>, _: &mut Rng) {}
 
@@ -150,6 +159,10 @@ targets! {
     pem: seeds::pem, as_it_is, Grammar::Text, Memory::USUAL;
     inclusion_proof: seeds::inclusion_proof, as_it_is, Grammar::Bytes, Memory::USUAL;
     consistency_proof: seeds::consistency_proof, as_it_is, Grammar::Bytes, Memory::USUAL;
+    subset_proof: seeds::subset_proof, as_it_is, Grammar::Bytes, Memory::USUAL;
+    bundle: seeds::bundle, repair::bundle, Grammar::Text, BUNDLES;
+    evidence: seeds::evidence, as_it_is, Grammar::Text, Memory::USUAL;
+    replication: seeds::replication, as_it_is, Grammar::Protobuf { skip: 0 }, MESSAGES;
     schemas: seeds::schemas, as_it_is, Grammar::Text, DOCUMENTS;
     policy: seeds::policy, as_it_is, Grammar::Text, DOCUMENTS;
     cosignature: seeds::cosigned, as_it_is, Grammar::Text, Memory::USUAL;
@@ -157,6 +170,9 @@ targets! {
     tile_path: seeds::tile_path, as_it_is, Grammar::Text, Memory::USUAL;
     entry_bundle: seeds::entry_bundle, as_it_is, Grammar::Bytes, Memory::USUAL;
     add_checkpoint: seeds::add_checkpoint, as_it_is, Grammar::Text, Memory::USUAL;
+    dsse: seeds::dsse, as_it_is, Grammar::Text, Memory::USUAL;
+    cose_receipt: seeds::cose_receipt, as_it_is, Grammar::Bytes, Memory::USUAL;
+    cose_key: seeds::cose_key, as_it_is, Grammar::Bytes, Memory::USUAL;
     append_response: seeds::append_response, as_it_is, Grammar::Protobuf { skip: 0 },
         MESSAGES;
     answers: seeds::answer, as_it_is, Grammar::Protobuf { skip: 1 }, VIEWS;

@@ -6,7 +6,7 @@ use tally_fuzz::targets::{Outcome, named};
 use tally_fuzz::{Failure, Grammar, Memory, Plan, Stop, TARGETS, Target, check, corpus, fuzz};
 
 /// Most bytes of all kept inputs together.
-const MAX_CORPUS_BYTES: usize = 220 * 1000;
+const MAX_CORPUS_BYTES: usize = 256 * 1024;
 
 /// Inputs for each target: what fits into every run of the tests.
 const RUNS: u64 = if cfg!(debug_assertions) { 500 } else { 3_000 };
@@ -85,6 +85,7 @@ fn what_is_made_is_accepted() {
     accepted("trace", &["workflow"]);
     accepted("schemas", &["compatible", "incompatible"]);
     accepted("policy", &["allows", "denies"]);
+    accepted("bundle", &["valid"]);
     accepted("segment", &["whole"]);
     accepted("ledger", &["whole"]);
     accepted("mark", &["claimed"]);
@@ -100,6 +101,9 @@ fn what_is_made_is_accepted() {
     accepted("tile_path", &["tile"]);
     accepted("entry_bundle", &["entries"]);
     accepted("add_checkpoint", &["request"]);
+    accepted("dsse", &["signed"]);
+    accepted("cose_receipt", &["verified"]);
+    accepted("cose_key", &["key"]);
     accepted("append_response", &["proven"]);
     accepted("answers", &["proven", "read", "nothing"]);
     accepted("requests", &["read"]);

@@ -1,5 +1,3 @@
-//! `tally export`: the ledger as files that others read.
-//!
 //! `tally export tiles`: what the static read path serves (C2SP tlog-tiles), byte for byte, to be
 //! put on any web server. Full tiles never change and are not written again; partial ones of
 //! earlier heads stay. The checkpoint comes last: it is there only when all that it needs is.
@@ -13,19 +11,13 @@ use tally_node::tiles::{DirectoryTiles, TileHead, TileSource, read_tile};
 use tally_protocol::TreeSize;
 use tally_tlog::{Checkpoint, Hash, HashReader, NodeId, SignedCheckpoint, TilePath, root_at};
 
-use crate::args::{ExportArgs, ExportTilesArgs, ExportWhat};
+use crate::args::ExportTilesArgs;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::source::open_directory;
 
 /// The name of the checkpoint among the files.
 const CHECKPOINT: &str = "checkpoint";
-
-pub(crate) fn run(args: ExportArgs, output: Output) -> Result<(), CliError> {
-    match args.what {
-        ExportWhat::Tiles(args) => tiles(&args, output),
-    }
-}
 
 /// What was exported.
 #[derive(Debug, Serialize)]
@@ -48,7 +40,7 @@ impl Answer {
     }
 }
 
-fn tiles(args: &ExportTilesArgs, output: Output) -> Result<(), CliError> {
+pub(super) fn run(args: &ExportTilesArgs, output: Output) -> Result<(), CliError> {
     let reader = open_directory(&args.data, output)?;
     let source = DirectoryTiles::new(reader, &args.data).map_err(without_nodes)?;
     let head = source.head();
@@ -161,7 +153,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
 }
 
 /// Whoever serves the files may be another user.
-fn public() -> fs::Permissions {
+pub(super) fn public() -> fs::Permissions {
     use std::os::unix::fs::PermissionsExt;
     fs::Permissions::from_mode(0o644)
 }

@@ -1,39 +1,15 @@
-//! `tally verify`: a whole ledger or one log receipt, offline.
+//! A data directory, judged from its bytes.
 
 use std::path::Path;
 
-use bytes::Bytes;
-use serde::Serialize;
-use tally_protocol::{AgentId, EnvelopeId, Event, Origin, Position, TreeSize, signature};
+use tally_protocol::{Origin, Position};
 use tally_store::{Located, ScanError, Scanned, scan};
-use tally_tlog::{Checkpoint, LogProof, SignedCheckpoint, VerifierKey};
+use tally_tlog::{Checkpoint, VerifierKey};
 use tally_verify::{Decisions, FirstBad, Item, Report, Trust, Verdict, verify_ledger};
 
-use crate::args::VerifyArgs;
 use crate::error::CliError;
-use crate::keys::{log_key_argument, log_key_in, parse_origin, read_bytes};
-use crate::output::{Output, time_text};
-
-pub(crate) fn run(args: VerifyArgs, output: Output) -> Result<(), CliError> {
-    let key = args.log_key.as_deref().map(log_key_argument).transpose()?;
-    let verdict = match (&args.data, &args.file) {
-        (Some(data), _) => {
-            let earlier = read_checkpoints(&args.checkpoint)?;
-            let report = verify_directory(data, key, earlier, output)?;
-            output.answer(&report, report_text);
-            report.verdict
-        }
-        (None, Some(file)) => {
-            let answer = verify_receipt(file, key, args.author)?;
-            output.answer(&answer, receipt_text);
-            answer.verdict
-        }
-        (None, None) => unreachable!("the arguments require one of them"),
-    };
-    if verdict == Verdict::Valid { Ok(()) } else { Err(CliError::Negative(verdict.name())) }
-}
-
-// ------------------------------------------------------------------ a ledger
+use crate::keys::{log_key_in, parse_origin};
+use crate::output::Output;
 
 /// Checks everything in a data directory. The key beside the data is believed when none is given:
 /// then the verdict says that the ledger agrees with itself.
@@ -175,7 +151,7 @@ fn tail_is_unacknowledged(data: &Path) -> Result<bool, CliError> {
     }
 }
 
-fn report_text(report: &Report) -> String {
+pub(super) fn text(report: &Report) -> String {
     let mut text = format!("{}: ", report.verdict.name());
     match (&report.first_bad, report.verdict) {
         (Some(bad), _) => text.push_str(&format!(
@@ -196,136 +172,5 @@ fn report_text(report: &Report) -> String {
     for note in &report.notes {
         text.push_str(&format!("\nnote: {note}"));
     }
-    text
-}
-
-pub(crate) fn read_checkpoints(paths: &[std::path::PathBuf]) -> Result<Vec<Checkpoint>, CliError> {
-    let read = |path: &std::path::PathBuf| {
-        let bytes = read_bytes(path)?;
-        let signed = SignedCheckpoint::parse(&bytes).map_err(|error| {
-            CliError::Usage(format!("{} is no checkpoint: {error}", path.display()))
-        })?;
-        Ok(signed.unverified().clone())
-    };
-    paths.iter().map(read).collect()
-}
-
-// ------------------------------------------------------------------ a log receipt
-
-#[derive(Serialize)]
-struct ReceiptAnswer {
-    verdict: Verdict,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    position: Option<Position>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tree_size: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<EnvelopeId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    author: Option<AgentId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recorded_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'static str>,
-    found: String,
-}
-
-impl ReceiptAnswer {
-    fn not(verdict: Verdict, found: impl ToString) -> Self {
-        Self {
-            verdict,
-            position: None,
-            tree_size: None,
-            id: None,
-            author: None,
-            recorded_at: None,
-            message: None,
-            found: found.to_string(),
-        }
-    }
-}
-
-fn verify_receipt(
-    file: &Path,
-    key: Option<VerifierKey>,
-    author: Option<AgentId>,
-) -> Result<ReceiptAnswer, CliError> {
-    let bytes = read_bytes(file)?;
-    let invalid = |found: &dyn std::fmt::Display| Ok(ReceiptAnswer::not(Verdict::Invalid, found));
-    let proof = match LogProof::parse(&bytes) {
-        Ok(proof) => proof,
-        Err(error) => return invalid(&error),
-    };
-    let Some(key) = key else {
-        let found = "no log key is known: pass --log-key with the one you trust";
-        return Ok(ReceiptAnswer::not(Verdict::Incomplete, found));
-    };
-    let Some(extra) = proof.unauthenticated_extra() else {
-        let found = "the file does not carry its event; make it with `tally prove`";
-        return Ok(ReceiptAnswer::not(Verdict::Incomplete, found));
-    };
-    let event = match Event::decode(Bytes::copy_from_slice(extra)) {
-        Ok(event) => event,
-        Err(error) => return invalid(&error),
-    };
-    let origin = parse_origin(key.name().as_str())?;
-    let checkpoint = match proof.verify(event.leaf(), &[key], &origin) {
-        Ok(checkpoint) => checkpoint,
-        Err(error) => return invalid(&error),
-    };
-    judge_event(&event, &proof, checkpoint.size(), &origin, author)
-}
-
-/// The log holds these bytes at this place; now whether they say what an event there must.
-fn judge_event(
-    event: &Event,
-    proof: &LogProof,
-    size: TreeSize,
-    origin: &Origin,
-    author: Option<AgentId>,
-) -> Result<ReceiptAnswer, CliError> {
-    let invalid = |found: String| Ok(ReceiptAnswer::not(Verdict::Invalid, found));
-    if event.position().leaf() != proof.index() {
-        return invalid(format!("the event says it is at {}", event.position()));
-    }
-    let envelope = match event.signed().parse() {
-        Ok(parsed) => match signature::verify(parsed) {
-            Ok(envelope) => envelope,
-            Err(error) => return invalid(error.to_string()),
-        },
-        Err(error) => return invalid(error.to_string()),
-    };
-    let said = envelope.envelope();
-    if said.origin != *origin {
-        return invalid(format!("the envelope is meant for ledger {}", said.origin));
-    }
-    if author.is_some_and(|author| author != said.author) {
-        return invalid(format!("the envelope is signed by {}", said.author));
-    }
-    Ok(ReceiptAnswer {
-        verdict: Verdict::Valid,
-        position: Some(event.position()),
-        tree_size: Some(size.as_u64()),
-        id: Some(envelope.id()),
-        author: Some(said.author),
-        recorded_at: Some(time_text(event.recorded_at())),
-        message: Some(said.message.kind().name()),
-        found: "the event is in the log, signed by its author".into(),
-    })
-}
-
-fn receipt_text(answer: &ReceiptAnswer) -> String {
-    let mut text = format!("{}: {}", answer.verdict.name(), answer.found);
-    let mut add = |name: &str, value: Option<String>| {
-        if let Some(value) = value {
-            text.push_str(&format!("\n{name:<9}{value}"));
-        }
-    };
-    add("message", answer.message.map(str::to_owned));
-    add("id", answer.id.map(|id| id.to_string()));
-    add("author", answer.author.map(|author| author.to_string()));
-    add("position", answer.position.map(|position| position.to_string()));
-    add("recorded", answer.recorded_at.clone());
-    add("in tree", answer.tree_size.map(|size| format!("of {size} events")));
     text
 }
