@@ -211,7 +211,7 @@ fn what_is_served_is_verified_over_the_network() {
     let report = tally(["verify", "--json", &server.url, "--log-key", &key]).expect(0).json();
     assert_eq!(report, local);
     // The mirror may still be catching up.
-    while tally(["verify", "--json", &mirror.url, "--log-key", &key]).expect(0).json() != local {}
+    until(|| tally(["verify", "--json", &mirror.url, "--log-key", &key]).expect(0).json() == local);
     let stranger = NoteSigner::from_seed(server.origin.key_name(), &[8; 32]).verifier_key();
     let refused = tally(["verify", &server.url, "--log-key", &stranger.to_string()]);
     assert_ne!(refused.code(), 0, "{refused:?}");
@@ -228,7 +228,7 @@ fn a_mirror_of_a_mirror_is_the_same_and_neither_is_served_as_the_ledger() {
     let key = server.log_key.to_string();
     let once = ["mirror", "--json", "--once", "--log-key", &key, "--data", utf8(second.path())];
     // The first may still be catching up: what it has shown is what the second holds.
-    while once_of(&once, &mirror.url)["size"] != server.size {}
+    until(|| once_of(&once, &mirror.url)["size"] == server.size);
     assert_same(data.path(), second.path());
     drop(mirror);
     let refused = tally(["serve", "--listen", "127.0.0.1:0", "--data", utf8(first.path())]);
@@ -240,6 +240,14 @@ fn a_mirror_of_a_mirror_is_the_same_and_neither_is_served_as_the_ledger() {
             .chain([utf8(data.path())]),
     );
     assert!(refused.expect(2).stderr.contains("mirror into another directory"));
+}
+
+/// Looks again and again at what can only be looked at, but not for ever.
+fn until(mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < WAIT_LIMIT, "it does not come to that");
+    }
 }
 
 fn once_of(args: &[&str], url: &str) -> Value {
