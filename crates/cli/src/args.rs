@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tally_protocol::parts::{Name, Price};
-use tally_protocol::{AgentId, Digest, EnvelopeId, TraceId};
+use tally_protocol::{AgentId, AsOf, Digest, EnvelopeId, Time, TraceId, TreeSize};
 
 /// Where a ledger listens, and is looked for, when nothing else is said.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:7420";
@@ -244,7 +244,7 @@ pub(crate) struct DigestArgs {
     pub(crate) source: SourceArgs,
 
     #[command(flatten)]
-    pub(crate) at: AtArgs,
+    pub(crate) at: AsOfArgs,
 }
 
 #[derive(Debug, Args)]
@@ -354,15 +354,27 @@ pub(crate) struct CatalogArgs {
     pub(crate) misses: bool,
 
     #[command(flatten)]
-    pub(crate) at: AtArgs,
+    pub(crate) at: AsOfArgs,
 }
 
-/// The position that an answer is as of.
+/// The moment that an answer is as of.
 #[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct AtArgs {
-    /// Answer as of this many events: the log is read and every rule run again up to there.
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) at: Option<u64>,
+pub(crate) struct AsOfArgs {
+    /// Answer as of an earlier moment: when the log had so many events, or a time of the ledger, as
+    /// in `2026-11-22T10:00:00Z` (what was recorded by then).
+    #[arg(long, visible_alias = "at", value_name = "POSITION|TIME", value_parser = as_of)]
+    pub(crate) as_of: Option<AsOf>,
+}
+
+/// A number of events, or a time.
+fn as_of(text: &str) -> Result<AsOf, String> {
+    if let Ok(size) = text.parse() {
+        return Ok(AsOf::Size(TreeSize::new(size)));
+    }
+    let time = text.parse::<jiff::Timestamp>().map_err(|_| {
+        format!("{text:?} is neither a number of events nor a time such as 2026-11-22T10:00:00Z")
+    })?;
+    Ok(AsOf::Time(Time(time.as_microsecond())))
 }
 
 #[derive(Debug, Args)]
@@ -410,7 +422,7 @@ pub(crate) struct FindingsArgs {
     pub(crate) agent: Option<AgentId>,
 
     #[command(flatten)]
-    pub(crate) at: AtArgs,
+    pub(crate) at: AsOfArgs,
 }
 
 #[derive(Debug, Args)]
@@ -419,7 +431,7 @@ pub(crate) struct ComplianceArgs {
     pub(crate) source: SourceArgs,
 
     #[command(flatten)]
-    pub(crate) at: AtArgs,
+    pub(crate) at: AsOfArgs,
 }
 
 #[derive(Debug, Args)]

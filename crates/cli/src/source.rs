@@ -4,8 +4,8 @@ use std::path::Path;
 
 use tally_client::{Author, Client, Trust, judge};
 use tally_coordination::{Change, State};
-use tally_node::history::{READ_LIMIT, fold_state};
-use tally_protocol::{Event, Position, TreeSize};
+use tally_node::history::{self, READ_LIMIT, fold_state};
+use tally_protocol::{AsOf, Event, Position, TreeSize};
 use tally_store::{LogReader, SegmentReader};
 
 use crate::args::{SourceArgs, WriterArgs};
@@ -68,26 +68,36 @@ pub(crate) fn state_of(reader: &SegmentReader) -> Result<State, CliError> {
 }
 
 impl Source {
-    /// The state after so many events, or all: signatures and every rule are checked on the way,
-    /// whoever the log comes from.
-    pub(crate) async fn state_at(&self, size: Option<u64>) -> Result<State, CliError> {
-        self.replay(size, |_, _| Ok(())).await
+    /// How many events an answer takes in: all, or what there was at that moment.
+    pub(crate) async fn size_as_of(&self, as_of: Option<AsOf>) -> Result<TreeSize, CliError> {
+        let head = match self {
+            Self::Server(client) => client.head().await?.size,
+            Self::Directory(reader) => reader.tip().size,
+        };
+        let size = match (as_of, self) {
+            (None, _) => head,
+            (Some(as_of), Self::Directory(reader)) => history::size_as_of(reader, as_of)?,
+            (Some(as_of), Self::Server(client)) => client.size_as_of(as_of).await?,
+        };
+        if size > head {
+            return Err(CliError::Absent(format!("the log has {head} events, not {size}")));
+        }
+        Ok(size)
+    }
+
+    /// The state at that moment: signatures and every rule are checked on the way, whoever the log
+    /// comes from.
+    pub(crate) async fn state_as_of(&self, as_of: Option<AsOf>) -> Result<State, CliError> {
+        self.replay(as_of, |_, _| Ok(())).await
     }
 
     /// The same; `each` sees every event with the change that it made.
     pub(crate) async fn replay(
         &self,
-        size: Option<u64>,
+        as_of: Option<AsOf>,
         mut each: impl FnMut(&Event, &Change) -> Result<(), CliError>,
     ) -> Result<State, CliError> {
-        let head = match self {
-            Self::Server(client) => client.head().await?.size,
-            Self::Directory(reader) => reader.tip().size,
-        };
-        let size = size.map_or(head, TreeSize::new);
-        if size > head {
-            return Err(CliError::Absent(format!("the log has {head} events, not {size}")));
-        }
+        let size = self.size_as_of(as_of).await?;
         let end = Position::at_tip(size);
         let mut take = |state: &mut State, event: &Event| {
             let change = judge(state, event)?;

@@ -21,7 +21,8 @@ use tally_coordination::view::{
 };
 use tally_protocol::message::Discover;
 use tally_protocol::{
-    AgentId, AgentKey, ChainHash, EnvelopeId, Origin, Position, SignedEnvelope, TraceId, TreeSize,
+    AgentId, AgentKey, AsOf, ChainHash, EnvelopeId, Origin, Position, SignedEnvelope, TimeSearch,
+    TimeStep, TraceId, TreeSize,
 };
 use tally_provenance::{Direction, Workflow};
 use tally_tlog::{Hash, SignedCheckpoint, VerifiedCheckpoint, VerifierKey};
@@ -280,6 +281,26 @@ impl Client {
         signed
             .open(std::slice::from_ref(&self.log_key), &self.origin)
             .map_err(|cause| tally_tlog::LogProofVerifyError::Checkpoint(cause).into())
+    }
+
+    /// How many events there were at a moment, by the recorded times of events whose receipts are
+    /// checked; a size is taken at its word.
+    ///
+    /// # Errors
+    /// As [`Client::head`] and [`Client::receipt`].
+    pub async fn size_as_of(&self, as_of: AsOf) -> Result<TreeSize, Error> {
+        let mut search = match as_of {
+            AsOf::Size(size) => return Ok(size),
+            AsOf::Time(time) => TimeSearch::new(time, self.head().await?.size),
+        };
+        loop {
+            match search.step() {
+                TimeStep::Ask(position) => {
+                    search.decide(self.receipt_at(position).await?.event().recorded_at());
+                }
+                TimeStep::Found(size) => return Ok(size),
+            }
+        }
     }
 
     /// Follows the log from a position on, without an end.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use tally_coordination::{Refusal, State, admit};
-use tally_protocol::{Event, Malformed, ParsedEnvelope, Position};
+use tally_protocol::{
+    AsOf, Event, Malformed, ParsedEnvelope, Position, TimeSearch, TimeStep, TreeSize,
+};
 use tally_provenance::Graph;
 use tally_store::{LogReader, ReadError, ReadLimit};
 
@@ -60,6 +62,23 @@ pub fn replay(
 pub fn parse(event: &Event) -> Result<ParsedEnvelope, HistoryError> {
     let position = event.position();
     event.signed().parse().map_err(|cause| HistoryError::Malformed { position, cause })
+}
+
+/// How many events there were at a moment; a size is taken at its word.
+///
+/// # Errors
+/// [`ReadError`] when the log can't be read.
+pub fn size_as_of(reader: &dyn LogReader, as_of: AsOf) -> Result<TreeSize, ReadError> {
+    let mut search = match as_of {
+        AsOf::Size(size) => return Ok(size),
+        AsOf::Time(time) => TimeSearch::new(time, reader.tip().size),
+    };
+    loop {
+        match search.step() {
+            TimeStep::Ask(position) => search.decide(reader.event(position)?.recorded_at()),
+            TimeStep::Found(size) => return Ok(size),
+        }
+    }
 }
 
 /// The state that the whole log comes to; every rule runs again on the way.

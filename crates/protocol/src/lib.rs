@@ -10,6 +10,7 @@
 //! There is no I/O and no clock here. Randomness appears in two places, where it changes no
 //! result: making a new key, and the coefficients of a signature batch.
 
+pub mod as_of;
 pub mod envelope;
 pub mod equivocation;
 pub mod event;
@@ -22,6 +23,7 @@ pub mod parts;
 pub mod signature;
 pub mod wire;
 
+pub use as_of::{AsOf, TimeSearch, TimeStep};
 pub use envelope::{Envelope, MessageKind, ParsedEnvelope, SignedEnvelope, VerifiedEnvelope};
 pub use equivocation::{Equivocation, NoEquivocation};
 pub use event::{ChainHash, Event, EventError};

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::json;
 use tally_client::Direction;
-use tally_protocol::{Digest, EnvelopeId, Event, Position, TreeSize};
+use tally_protocol::{AsOf, Digest, EnvelopeId, Event, Position, TreeSize};
 use tally_provenance::{Causality, Closure, DataEntry, Graph, LeftOut, Start, Subject};
 use tally_store::LogReader;
 use tally_tlog::{
@@ -86,7 +86,7 @@ impl Log {
         let (mut causality, mut graph) = (Causality::new(), Graph::new());
         let mut tree = MemoryTree::new();
         source
-            .replay(Some(size.as_u64()), |event, _| {
+            .replay(Some(AsOf::Size(size)), |event, _| {
                 let parsed = event.signed().parse();
                 let parsed = parsed.map_err(|error| CliError::failed(event.position(), error))?;
                 let (position, id, said) = (event.position(), parsed.id(), parsed.envelope());

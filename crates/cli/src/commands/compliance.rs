@@ -11,8 +11,10 @@ use crate::source::Source;
 pub(crate) async fn run(args: ComplianceArgs, output: Output) -> Result<(), CliError> {
     let source = Source::open(&args.source, output).await?;
     let found = match &source {
-        Source::Server(client) if args.at.at.is_none() => client.compliance(TreeSize::ZERO).await?,
-        _ => ComplianceView::of(&source.state_at(args.at.at).await?),
+        Source::Server(client) if args.at.as_of.is_none() => {
+            client.compliance(TreeSize::ZERO).await?
+        }
+        _ => ComplianceView::of(&source.state_as_of(args.at.as_of).await?),
     };
     output.answer(&found, text);
     Ok(())

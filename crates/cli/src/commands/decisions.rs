@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use tally_coordination::Decision;
-use tally_protocol::{EnvelopeId, Position};
+use tally_protocol::{AsOf, EnvelopeId, Position, TreeSize};
 
 use crate::args::DecisionsArgs;
 use crate::error::CliError;
@@ -20,7 +20,7 @@ struct Line<'d> {
 pub(crate) async fn run(args: DecisionsArgs, output: Output) -> Result<(), CliError> {
     let source = Source::open(&args.source, output).await?;
     let wanted = args.position.map(Position);
-    let end = wanted.map(|position| position.next().0);
+    let end = wanted.map(|position| AsOf::Size(TreeSize::new(position.next().0)));
     let mut count = 0_u64;
     source
         .replay(end, |event, change| {

@@ -16,7 +16,7 @@ struct Answer {
 
 pub(crate) async fn run(args: DigestArgs, output: Output) -> Result<(), CliError> {
     let source = Source::open(&args.source, output).await?;
-    let state = source.state_at(args.at.at).await?;
+    let state = source.state_as_of(args.at.as_of).await?;
     let answer = Answer { as_of: state.next_position().0, digest: state.digest() };
     output.answer(&answer, |answer| format!("{}\nas of {} events", answer.digest, answer.as_of));
     Ok(())

@@ -12,10 +12,10 @@ pub(crate) async fn run(args: FindingsArgs, output: Output) -> Result<(), CliErr
     let agent = args.agent.as_ref();
     let source = Source::open(&args.source, output).await?;
     let found = match &source {
-        Source::Server(client) if args.at.at.is_none() => {
+        Source::Server(client) if args.at.as_of.is_none() => {
             client.findings(agent, TreeSize::ZERO).await?
         }
-        _ => FindingsView::of(&source.state_at(args.at.at).await?, agent),
+        _ => FindingsView::of(&source.state_as_of(args.at.as_of).await?, agent),
     };
     output.answer(&found, text);
     Ok(())

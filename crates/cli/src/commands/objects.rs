@@ -21,10 +21,10 @@ pub(crate) async fn catalog(args: CatalogArgs, output: Output) -> Result<(), Cli
     let scope = Scope { searcher: args.searcher, capability: args.why_not };
     let source = Source::open(&args.source, output).await?;
     let catalog = match &source {
-        Source::Server(client) if args.at.at.is_none() => {
+        Source::Server(client) if args.at.as_of.is_none() => {
             client.catalog(&criteria, &scope, TreeSize::ZERO).await?
         }
-        _ => CatalogView::of(&source.state_at(args.at.at).await?, &criteria, &scope),
+        _ => CatalogView::of(&source.state_as_of(args.at.as_of).await?, &criteria, &scope),
     };
     let nothing = catalog.matches.is_empty() && catalog.near_misses.is_empty();
     if let Some(id) = args.why_not.filter(|_| nothing) {
