@@ -1,7 +1,5 @@
 //! Folding what the log holds: for a start, and for reading a ledger that no server runs.
 
-use std::sync::Arc;
-
 use tally_coordination::{Refusal, State, admit};
 use tally_protocol::{
     AsOf, Event, Malformed, ParsedEnvelope, Position, TimeSearch, TimeStep, TreeSize,
@@ -109,17 +107,4 @@ pub fn fold_graph(reader: &dyn LogReader) -> Result<Graph, HistoryError> {
         Ok(())
     })?;
     Ok(graph)
-}
-
-/// Parses a run of events for folds that follow the log.
-pub(crate) fn parse_all(
-    events: Vec<Event>,
-) -> Result<Arc<[(Event, ParsedEnvelope)]>, HistoryError> {
-    events
-        .into_iter()
-        .map(|event| {
-            let envelope = parse(&event)?;
-            Ok((event, envelope))
-        })
-        .collect()
 }

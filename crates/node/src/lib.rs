@@ -6,13 +6,14 @@
 
 mod clock;
 mod evidence;
-mod follow;
 pub mod history;
+pub mod index;
 pub mod metrics;
 pub mod mirror;
 mod node;
 mod pipeline;
 mod plan;
+pub mod projections;
 pub mod replica;
 mod sequencer;
 pub mod tiles;
@@ -27,5 +28,6 @@ pub use node::{
 };
 pub use pipeline::MAX_GROUP_EVENTS;
 pub use plan::{Head, Plan, Verdict, plan};
+pub use projections::{Projections, Recipe, Serving};
 pub use replica::Replica;
 pub use sequencer::{CommitError, Committer, Planned, Sequencer, commit_path};

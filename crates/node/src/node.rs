@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tally_coordination::{EQUIVOCATION, Finding, FindingKind, Object, Refusal, Rule, State};
+use tally_projection::ProjectionError;
 use tally_protocol::message::{Observe, StateNotice};
 use tally_protocol::parts::{Name, Text};
 use tally_protocol::{
@@ -21,8 +22,8 @@ use tally_provenance::Graph;
 use tally_store::fs::{FileSystem, RealFs};
 use tally_store::{
     AppendError as WriteError, LogReader, LogWriter, OpenError as StoreError, Options, Progress,
-    ReadError, ReadLimit, Rows, RowsError, Run, SegmentLog, SegmentWriter, Tip, TreeError,
-    TreeFiles, TreeReader,
+    ReadError, ReadLimit, Rows, Run, SegmentLog, SegmentWriter, Tip, TreeError, TreeFiles,
+    TreeReader,
 };
 use tally_tlog::{
     Checkpoint, ConsistencyProof, Cosigner, Hash, InclusionProof, NoteSigner, ProveError,
@@ -34,11 +35,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, wat
 
 use crate::clock::{Clock, SystemClock};
 use crate::evidence::EvidenceFile;
-use crate::follow::Followers;
 use crate::history::{HistoryError, fold_state};
+use crate::index::{self, Index};
 use crate::metrics::CommitWatch;
 use crate::pipeline::{Parts, Pending, Pipeline, Placed, Waiter, intake};
 use crate::plan::Head;
+use crate::projections::{FollowedGraph, GRAPH, Projections, Recipe, Serving};
 use crate::replica::{Announce, Replica, Stamp};
 use crate::sequencer::commit_path;
 use crate::witnessing::{Cosigned, WITNESS_WAIT, Witnesses, Witnessing};
@@ -75,13 +77,16 @@ pub struct Config {
     pub witnesses: Option<Witnesses>,
     /// The key by which the ledger itself says what it met: an `Observe` notice with evidence.
     pub agent: Option<AgentKey>,
+    /// Projections beside the node's own.
+    pub projections: Vec<Recipe>,
 }
 
 impl Config {
     /// With the system's clock, nothing that others have seen, and no witnesses.
     pub fn new(data: PathBuf, origin: Origin, signer: NoteSigner) -> Self {
         let clock = Arc::new(SystemClock);
-        Self { data, origin, signer, clock, seen: Vec::new(), witnesses: None, agent: None }
+        let (seen, projections) = (Vec::new(), Vec::new());
+        Self { data, origin, signer, clock, seen, witnesses: None, agent: None, projections }
     }
 }
 
@@ -111,9 +116,9 @@ pub enum OpenError {
     /// The tree's nodes can't be used or rebuilt.
     #[error(transparent)]
     Tree(#[from] TreeError),
-    /// The rows can't be opened or made anew.
+    /// A projection can't be opened or made anew.
     #[error(transparent)]
-    Rows(#[from] RowsError),
+    Projection(#[from] ProjectionError),
     /// The fence against another writer can't be set.
     #[error(transparent)]
     Epoch(#[from] WriteError),
@@ -294,13 +299,12 @@ struct Inner {
     intake: RwLock<Option<Sender<Pending>>>,
     places: Arc<Semaphore>,
     pipeline: Mutex<Option<Pipeline>>,
-    followers: Mutex<Option<Followers>>,
     reader: Arc<dyn LogReader>,
     tree: TreeReader,
-    rows: Arc<Rows>,
-    graph: Arc<RwLock<Graph>>,
+    projections: Projections,
+    index: Serving<Rows>,
+    graph: Serving<RwLock<FollowedGraph>>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
-    followed: watch::Receiver<Position>,
     stopped: watch::Receiver<Option<String>>,
     watch: Arc<CommitWatch>,
     evidence: EvidenceFile,
@@ -329,11 +333,11 @@ impl Node {
         config: Config,
         mut progress: impl FnMut(Progress),
     ) -> Result<Self, OpenError> {
-        let Config { data, origin, signer, clock, seen, witnesses, agent } = config;
+        let Config { data, origin, signer, clock, seen, witnesses, agent, projections } = config;
         let log_key = signer.verifier_key();
         let opened = Opened::open(fs, &data, &log_key, &origin, &mut progress)?;
         check_seen(&seen, &origin, &opened.reader.tip(), &opened.tree.reader())?;
-        let Opened { mut writer, reader, tree, rows, head } = opened;
+        let Opened { mut writer, reader, tree, head } = opened;
         let evidence = open_evidence(&data)?;
         let epoch = writer.open_epoch("tally")?;
 
@@ -348,7 +352,7 @@ impl Node {
             sequencer,
             committer,
             watch: Arc::clone(&watch),
-            clock,
+            clock: Arc::clone(&clock),
             announce,
             stopped: stopped_to,
         };
@@ -359,8 +363,8 @@ impl Node {
         });
         let intake = Some(intake_to);
         let door = Door { writer: None, intake, pipeline, watch, stopped, witnessing, agent };
-        let log = (reader, tree_reader, rows);
-        Ok(Self::assemble(log_key, log, snapshots, evidence, door))
+        let log = (log_key, reader, tree_reader);
+        Self::assemble(log, (&data, &clock, projections), snapshots, evidence, door)
     }
 
     /// Opens a copy of another node's log. The [`Replica`] is its only writer.
@@ -386,11 +390,11 @@ impl Node {
         let MirrorConfig { data, log_key, writer: address, cosigner, clock } = config;
         let origin = Origin::new(log_key.name().as_str()).expect("a key name is an origin");
         let opened = Opened::open(fs, &data, &log_key, &origin, &mut progress)?;
-        let Opened { mut writer, reader, tree, rows, head } = opened;
+        let Opened { mut writer, reader, tree, head } = opened;
         let evidence = open_evidence(&data)?;
         let epoch = writer.open_epoch("mirror")?;
 
-        let stamp = Stamp { cosigner, clock };
+        let stamp = Stamp { cosigner, clock: Arc::clone(&clock) };
         let checkpoint = stamp.cosigned(&reader.checkpoint());
         let (snapshots_to, snapshots) = announcing(&head.state, reader.tip(), checkpoint);
         let (stopped_to, stopped) = watch::channel(None);
@@ -409,33 +413,35 @@ impl Node {
             witnessing: Witnessing::none(),
             agent: None,
         };
-        let log = (reader, tree_reader, rows);
-        Ok((Self::assemble(log_key, log, snapshots, evidence, door), replica))
+        let log = (log_key, reader, tree_reader);
+        let projections = (&*data, &clock, Vec::new());
+        Ok((Self::assemble(log, projections, snapshots, evidence, door)?, replica))
     }
 
     fn assemble(
-        log_key: VerifierKey,
-        (reader, tree, rows): (Arc<dyn LogReader>, TreeReader, Arc<Rows>),
+        (log_key, reader, tree): (VerifierKey, Arc<dyn LogReader>, TreeReader),
+        (data, clock, others): (&Path, &Arc<dyn Clock>, Vec<Recipe>),
         snapshots: watch::Receiver<Arc<Snapshot>>,
         evidence: EvidenceFile,
         door: Door,
-    ) -> Self {
-        let graph = Arc::new(RwLock::new(Graph::new()));
-        let (followers, followed) =
-            Followers::start(reader.clone(), snapshots.clone(), graph.clone(), rows.clone());
-        Self(Arc::new(Inner {
+    ) -> Result<Self, OpenError> {
+        let (graph_recipe, graph) = Recipe::memory(GRAPH, 1);
+        let (index_recipe, index) = Recipe::stored(Index);
+        let recipes = [graph_recipe, index_recipe].into_iter().chain(others).collect();
+        let (log, seen) = (Arc::clone(&reader), snapshots.clone());
+        let projections = Projections::open(data, log, seen, clock, recipes)?;
+        Ok(Self(Arc::new(Inner {
             log_key,
             writer: door.writer,
             intake: RwLock::new(door.intake),
             places: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
             pipeline: Mutex::new(door.pipeline),
-            followers: Mutex::new(Some(followers)),
             reader,
             tree,
-            rows,
+            projections,
+            index,
             graph,
             snapshots,
-            followed,
             stopped: door.stopped,
             watch: door.watch,
             evidence,
@@ -443,7 +449,7 @@ impl Node {
             cosigned: door.witnessing.cosigned,
             witnesses: Mutex::new(door.witnessing.thread),
             agent: tokio::sync::Mutex::new(door.agent),
-        }))
+        })))
     }
 
     /// The key that signs checkpoints.
@@ -491,9 +497,9 @@ impl Node {
         self.0.stopped.clone()
     }
 
-    /// How far the projections have folded the log.
-    pub fn followed(&self) -> Position {
-        *self.0.followed.borrow()
+    /// The projections that follow the log.
+    pub fn projections(&self) -> &Projections {
+        &self.0.projections
     }
 
     /// Share of the intake that is taken, 0 to 1.
@@ -515,9 +521,8 @@ impl Node {
 
     /// Asks the provenance graph, once it holds at least so many events.
     pub async fn ask_graph<T>(&self, size: TreeSize, ask: impl FnOnce(&Graph) -> T) -> Option<T> {
-        let mut followed = self.0.followed.clone();
-        followed.wait_for(|next| next.0 >= size.as_u64()).await.ok()?;
-        Some(ask(&self.0.graph.read().expect("folding never panics")))
+        let graph = self.0.graph.at_least(size).await?;
+        Some(ask(&graph.read().expect("a fold that panics is caught").0))
     }
 
     /// Appends one envelope; refuses at once when the node is busy.
@@ -662,11 +667,11 @@ impl Node {
         self.0.places.close();
         self.0.intake.write().expect("no holder of the lock panics").take();
         let pipeline = self.0.pipeline.lock().expect("no holder of the lock panics").take();
-        let followers = self.0.followers.lock().expect("no holder of the lock panics").take();
         let witnesses = self.0.witnesses.lock().expect("no holder of the lock panics").take();
+        let node = self.clone();
         let finish = move || {
             pipeline.into_iter().for_each(Pipeline::join);
-            followers.into_iter().for_each(Followers::join);
+            node.0.projections.shut_down();
             if let Some(thread) = witnesses {
                 thread.join().expect("asking witnesses does not panic");
             }
@@ -680,9 +685,10 @@ impl Node {
         let Ok(envelope) = signed.parse() else { return };
         let author = envelope.envelope().author;
         let sequence = envelope.envelope().author_sequence;
-        // The rows follow at their own pace, and know where the first one is.
-        self.ask_graph(self.snapshot().tip.size, |_| ()).await;
-        refusal.position = self.0.rows.author(&author, sequence).ok().flatten();
+        // The index follows at its own pace, and knows where the first one is.
+        let index = self.0.index.at_least(self.snapshot().tip.size).await;
+        let found = index.and_then(|rows| index::author(&rows, &author, sequence).ok());
+        refusal.position = found.flatten();
         let Some(first) = refusal.position.and_then(|position| self.event(position).ok()) else {
             tracing::warn!(%author, %sequence, "an author signed two envelopes with one sequence");
             return;
@@ -841,7 +847,6 @@ struct Opened {
     writer: SegmentWriter,
     reader: Arc<dyn LogReader>,
     tree: TreeFiles,
-    rows: Arc<Rows>,
     head: Head,
 }
 
@@ -862,10 +867,9 @@ impl Opened {
         let tip = reader.tip();
         let (tree, frontier, nodes) =
             TreeFiles::open_on(fs, &data.join("tree"), &tip, &*reader, progress)?;
-        let (rows, rows_state) = Rows::open(&data.join("rows"), tip.size)?;
-        tracing::info!(?nodes, rows = ?rows_state, "rebuildable parts opened");
+        tracing::info!(?nodes, "rebuildable parts opened");
         let head = Head { state: fold_state(&*reader)?, frontier, chain: tip.chain };
-        Ok(Self { writer, reader, tree, rows: Arc::new(rows), head })
+        Ok(Self { writer, reader, tree, head })
     }
 }
 

@@ -79,7 +79,7 @@ impl FileError {
     }
 
     /// Names the step and the file; for `map_err`.
-    pub(crate) fn at(step: Step, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub fn at(step: Step, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self { step, path: path.to_owned(), source }
     }
 }

@@ -10,7 +10,7 @@
 //! | `log/<first position>.seg` | the events and commits: the ledger ([`scan()`] reads them) | no |
 //! | `log/<first position>.idx` | where each event of the segment begins | yes |
 //! | `tree/<level>` | the Merkle tree's complete nodes ([`tree`]) | yes |
-//! | `rows/` | position by envelope id and by author ([`rows`]) | yes |
+//! | `projections/` | what folds keep, one directory of [`rows`] each | yes |
 //! | `damaged/` | segments that a repair has replaced, as they were ([`mod@repair`]) | needless |
 //!
 //! # What is promised
@@ -73,7 +73,7 @@ pub use mark::{Mark, claim};
 pub use reader::SegmentReader;
 pub use recover::{Cut, MarkReport, Recovery};
 pub use repair::repair;
-pub use rows::{Row, Rows, RowsError, RowsState};
+pub use rows::{Quarantined, Rows, RowsError, RowsId, RowsSnapshot, RowsState};
 pub use scan::{Located, Scan, ScanError, Scanned, SegmentStart, scan};
 pub use tree::{TreeError, TreeFiles, TreeReader, TreeReport};
 pub use writer::SegmentWriter;

@@ -1,12 +1,17 @@
-//! Rows that can be rebuilt: an event's position by its envelope's id, and by author and sequence.
+//! Rows: what a projection keeps, and how far it has folded the log.
 //!
-//! The only module that knows fjall and bincode. Does not read the log: when rows are missing,
-//! damaged, not closed, of another version or ahead of the log they are wiped, and the caller feeds
-//! them again from [`Rows::cursor`] on. A row is a hint; the event at its position is the truth.
+//! A key has a value, both bytes; the cursor behind the last folded event moves in one batch with
+//! the rows, and so do the events that could not be folded. Rows are a hint that a rebuild can
+//! replace; the event at its position is the truth. This module does not know what rows mean.
 //!
-//! Beside the directory stand `rows.seal` and `rows.lock`. The seal is a digest over all files,
-//! made when the rows are closed and removed when they are opened: the engine believes lengths that
-//! it reads, so it gets to read only what it wrote.
+//! Rows that cannot be used are wiped when they are opened: damaged, of another fold, or ahead of
+//! the log. The caller feeds them again from [`Rows::cursor`] on.
+//!
+//! Beside the directory stand `<dir>.seal`, `<dir>.lock` and, while it is looked at, `<dir>.trial`.
+//! The seal is a digest over all files, made when the rows are closed and removed when they are
+//! opened: the engine believes lengths that it reads, so it gets to read only what it wrote. Rows
+//! without a seal were left by a process that was killed: they are read whole once, on trial. If the
+//! engine takes the process down with it, the next start finds the trial unfinished and wipes them.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,7 +21,7 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tally_protocol::{AgentId, AuthorSequence, EnvelopeId, Position};
+use tally_protocol::{Digest, Position};
 use tally_tlog::TreeSize;
 use thiserror::Error;
 
@@ -24,8 +29,14 @@ use crate::error::{FileError, Step};
 use crate::files::{create_dir, open_or_create};
 use crate::fs::{DiskFile, RealFs};
 
-/// Version of the rows. Another version on disk is wiped.
-pub const ROWS_VERSION: u32 = 1;
+/// Version of how rows are kept. Another version on disk is wiped.
+pub const ROWS_VERSION: u32 = 2;
+
+/// Most bytes of a key.
+pub const MAX_KEY_BYTES: usize = 1024;
+
+/// Most bytes of a value.
+pub const MAX_VALUE_BYTES: usize = 1024 * 1024;
 
 /// Bytes of blocks kept in memory.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
@@ -34,6 +45,7 @@ const META_KEY: &[u8] = b"meta";
 
 const SEAL_SUFFIX: &str = "seal";
 const LOCK_SUFFIX: &str = "lock";
+const TRIAL_SUFFIX: &str = "trial";
 
 /// Why rows cannot be used.
 #[derive(Debug, Error)]
@@ -64,21 +76,32 @@ impl From<fjall::Error> for RowsError {
     }
 }
 
+/// Whose rows they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowsId {
+    /// The projection's name.
+    pub name: String,
+    /// Version of its fold.
+    pub version: u32,
+    /// The first event that it folds.
+    pub start: Position,
+}
+
 /// What opening the rows did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowsState {
     /// There were none.
     New,
     /// They are whole, up to the cursor.
     Kept,
-    /// They are not what was closed.
+    /// The process that had them open was killed; they are whole all the same.
+    KeptUnclosed,
+    /// They are not what was written.
     WipedDamaged,
-    /// The process that had them open did not close them.
-    WipedUnclosed,
-    /// They are of another version.
-    WipedVersion {
-        /// Which.
-        found: u32,
+    /// They are of another fold, or kept in another way.
+    WipedOther {
+        /// Whose, where that can be read.
+        found: Option<RowsId>,
     },
     /// They are of a longer log.
     WipedAhead {
@@ -87,21 +110,21 @@ pub enum RowsState {
     },
 }
 
-/// What is kept of one event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row {
-    /// Its envelope; in a ledger no two events have the same.
-    pub envelope: EnvelopeId,
-    /// Who signed it.
-    pub author: AgentId,
-    /// The author's count; no two events of an author have the same.
-    pub sequence: AuthorSequence,
-    /// Its position.
+/// A change of one row: its key, and its value, or nothing where it is removed.
+pub type Change = (Vec<u8>, Option<Vec<u8>>);
+
+/// An event that could not be folded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// Where it stands.
     pub position: Position,
+    /// Why.
+    pub reason: String,
 }
 
-/// The rows of a ledger. Dropping them closes and seals them.
+/// The rows of a projection. Dropping them closes and seals them.
 pub struct Rows {
+    id: RowsId,
     dir: PathBuf,
     /// Held as long as they are open.
     _lock: Box<dyn DiskFile>,
@@ -112,14 +135,15 @@ pub struct Rows {
 
 struct Engine {
     database: Database,
-    envelopes: Keyspace,
-    authors: Keyspace,
+    rows: Keyspace,
+    quarantine: Keyspace,
     meta: Keyspace,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Meta {
     version: u32,
+    id: RowsId,
     cursor: Position,
 }
 
@@ -131,14 +155,14 @@ impl Rows {
     /// # Errors
     ///
     /// [`RowsError`]: open elsewhere, or not even new rows can be made.
-    pub fn open(dir: &Path, size: TreeSize) -> Result<(Self, RowsState), RowsError> {
+    pub fn open(dir: &Path, id: RowsId, size: TreeSize) -> Result<(Self, RowsState), RowsError> {
         let lock = lock(dir)?;
-        let (engine, cursor, state) = Engine::open(dir, size)?;
+        let (engine, cursor, state) = Engine::open(dir, &id, size)?;
         let (engine, cursor) = (RwLock::new(Some(engine)), Mutex::new(cursor));
-        Ok((Self { dir: dir.to_owned(), _lock: lock, engine, cursor }, state))
+        Ok((Self { id, dir: dir.to_owned(), _lock: lock, engine, cursor }, state))
     }
 
-    /// Opens the engine again after [`Rows::index`] failed: an engine that failed once refuses
+    /// Opens the engine again after [`Rows::commit`] failed: an engine that failed once refuses
     /// everything. Then go on from [`Rows::cursor`], which may have gone back.
     ///
     /// # Errors
@@ -149,20 +173,26 @@ impl Rows {
         let mut at = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
         // The old one first: it holds the engine's lock.
         *place = None;
-        let (engine, cursor, state) = Engine::open(&self.dir, size)?;
+        let (engine, cursor, state) = Engine::open(&self.dir, &self.id, size)?;
         (*place, *at) = (Some(engine), cursor);
         Ok(state)
     }
 
-    /// The position of the first event that has no rows yet.
+    /// Whose rows they are.
+    pub fn id(&self) -> &RowsId {
+        &self.id
+    }
+
+    /// The position of the first event that is not folded yet.
     pub fn cursor(&self) -> Position {
         *self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the rows of events, one each, and the cursor behind them, in one batch.
+    /// Writes changes, events that could not be folded, and the cursor behind all of it, in one
+    /// batch.
     ///
-    /// Durable against a killed process; after a power loss older rows may be found, which a
-    /// rebuild from their cursor completes.
+    /// Durable against a killed process; after a power loss older rows may be found, which are
+    /// completed from their cursor.
     ///
     /// # Errors
     ///
@@ -170,52 +200,131 @@ impl Rows {
     ///
     /// # Panics
     ///
-    /// When the rows do not follow the cursor without a gap.
-    pub fn index(&self, rows: &[Row]) -> Result<(), RowsError> {
+    /// When the cursor would go back.
+    pub fn commit(
+        &self,
+        next: Position,
+        changes: impl IntoIterator<Item = Change>,
+        quarantined: &[Quarantined],
+    ) -> Result<(), RowsError> {
         let engine = self.engine();
         let engine = engine.as_ref().ok_or(RowsError::Closed)?;
         let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut next = *cursor;
+        assert!(next >= *cursor, "a cursor only goes on");
         let mut batch = engine.database.batch().durability(Some(PersistMode::Buffer));
-        for row in rows {
-            assert_eq!(row.position, next, "rows follow the cursor");
-            let position = encode(&row.position);
-            batch.insert(&engine.envelopes, row.envelope.0, position.as_slice());
-            batch.insert(&engine.authors, author_key(&row.author, row.sequence), position);
-            next = next.next();
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.insert(&engine.rows, key, value),
+                None => batch.remove(&engine.rows, key),
+            }
         }
-        batch.insert(&engine.meta, META_KEY, encode(&Meta { version: ROWS_VERSION, cursor: next }));
+        for event in quarantined {
+            let key = event.position.0.to_be_bytes();
+            batch.insert(&engine.quarantine, key, to_bytes(event));
+        }
+        batch.insert(&engine.meta, META_KEY, to_bytes(&Meta::new(&self.id, next)));
         batch.commit()?;
         *cursor = next;
         Ok(())
     }
 
-    /// Where an envelope is in the log.
+    /// The value of a key.
     ///
     /// # Errors
     ///
     /// [`RowsError`].
-    pub fn envelope(&self, id: &EnvelopeId) -> Result<Option<Position>, RowsError> {
-        look_up(&self.engine().as_ref().ok_or(RowsError::Closed)?.envelopes, &id.0)
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, RowsError> {
+        let engine = self.engine();
+        let found = engine.as_ref().ok_or(RowsError::Closed)?.rows.get(key)?;
+        Ok(found.map(|value| value.to_vec()))
     }
 
-    /// Where an author's envelope of this sequence is in the log.
+    /// The value of a key, as what it was written from.
     ///
     /// # Errors
     ///
     /// [`RowsError`].
-    pub fn author(
+    pub fn value<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, RowsError> {
+        self.get(key)?.map(|bytes| from_bytes(&bytes)).transpose()
+    }
+
+    /// Hands out all rows whose key begins with `prefix`, by key, as they are now: what is committed
+    /// in the meantime is not among them.
+    ///
+    /// # Errors
+    ///
+    /// [`RowsError`], and what `each` fails with.
+    pub fn scan<E: From<RowsError>>(
         &self,
-        author: &AgentId,
-        sequence: AuthorSequence,
-    ) -> Result<Option<Position>, RowsError> {
+        prefix: &[u8],
+        mut each: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let found = {
+            let engine = self.engine();
+            engine.as_ref().ok_or(RowsError::Closed)?.rows.prefix(prefix)
+        };
+        for row in found {
+            let (key, value) = row.into_inner().map_err(RowsError::from)?;
+            each(&key, &value)?;
+        }
+        Ok(())
+    }
+
+    /// The events that could not be folded, in log order.
+    ///
+    /// # Errors
+    ///
+    /// [`RowsError`].
+    pub fn quarantined(&self) -> Result<Vec<Quarantined>, RowsError> {
         let engine = self.engine();
-        let engine = engine.as_ref().ok_or(RowsError::Closed)?;
-        look_up(&engine.authors, &author_key(author, sequence))
+        let found = engine.as_ref().ok_or(RowsError::Closed)?.quarantine.iter();
+        found.map(|row| from_bytes(&row.value()?)).collect()
+    }
+
+    /// All rows as they are now: what is committed later is not among them.
+    ///
+    /// # Errors
+    ///
+    /// [`RowsError::Closed`].
+    pub fn snapshot(&self) -> Result<RowsSnapshot, RowsError> {
+        Ok(RowsSnapshot(self.engine().as_ref().ok_or(RowsError::Closed)?.rows.iter()))
+    }
+
+    /// One number for all rows, and how many there are: [`RowsSnapshot::digest`].
+    ///
+    /// # Errors
+    ///
+    /// [`RowsError`].
+    pub fn digest(&self) -> Result<(Digest, u64), RowsError> {
+        self.snapshot()?.digest()
     }
 
     fn engine(&self) -> RwLockReadGuard<'_, Option<Engine>> {
         self.engine.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All rows at one moment.
+pub struct RowsSnapshot(fjall::Iter);
+
+impl RowsSnapshot {
+    /// One number for all rows: BLAKE3-256 over them by key, of each the key and the value, behind
+    /// their lengths in eight big-endian bytes. Two folds of the same events give the same. The
+    /// second number is how many rows there are.
+    ///
+    /// # Errors
+    ///
+    /// [`RowsError`].
+    pub fn digest(self) -> Result<(Digest, u64), RowsError> {
+        let (mut hasher, mut count) = (blake3::Hasher::new(), 0);
+        for row in self.0 {
+            let (key, value) = row.into_inner()?;
+            for part in [key, value] {
+                hasher.update(&(part.len() as u64).to_be_bytes()).update(&part);
+            }
+            count += 1;
+        }
+        Ok((Digest(*hasher.finalize().as_bytes()), count))
     }
 }
 
@@ -288,59 +397,120 @@ fn add_files(dir: &Path, hasher: &mut blake3::Hasher) -> io::Result<()> {
     Ok(())
 }
 
+/// Looks at rows that were not closed, so that a look that never ends is known of at the next start.
+fn on_trial<T>(
+    dir: &Path,
+    look: impl FnOnce() -> Result<T, RowsError>,
+) -> Result<Option<T>, RowsError> {
+    let trial = dir.with_extension(TRIAL_SUFFIX);
+    if trial.exists() {
+        return Ok(None);
+    }
+    File::create(&trial).map_err(FileError::at(Step::Write, &trial))?;
+    look().map(Some)
+}
+
+fn end_trial(dir: &Path) -> Result<(), FileError> {
+    let trial = dir.with_extension(TRIAL_SUFFIX);
+    match fs::remove_file(&trial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::at(Step::Remove, &trial)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Meta {
+    fn new(id: &RowsId, cursor: Position) -> Self {
+        Self { version: ROWS_VERSION, id: id.clone(), cursor }
+    }
+}
+
 impl Engine {
     /// The engine on whole rows, with their cursor; new ones where those there cannot be used.
-    fn open(dir: &Path, size: TreeSize) -> Result<(Self, Position, RowsState), RowsError> {
+    fn open(
+        dir: &Path,
+        id: &RowsId,
+        size: TreeSize,
+    ) -> Result<(Self, Position, RowsState), RowsError> {
         if !dir.exists() {
-            return Ok((Self::create(dir)?, Position(0), RowsState::New));
+            return Ok((Self::create(dir, id)?, id.start, RowsState::New));
         }
-        let state = match unseal(dir) {
-            Ok(None) => RowsState::WipedUnclosed,
-            Ok(Some(false)) | Err(_) => RowsState::WipedDamaged,
-            Ok(Some(true)) => match Self::open_whole(dir, size) {
-                Ok(Ok((engine, cursor))) => return Ok((engine, cursor, RowsState::Kept)),
-                Ok(Err(state)) => state,
-                Err(RowsError::Locked) => return Err(RowsError::Locked),
-                Err(_) => RowsState::WipedDamaged,
-            },
+        let found = match unseal(dir) {
+            Ok(Some(false)) | Err(_) => Err(RowsState::WipedDamaged),
+            Ok(Some(true)) => Self::usable(dir, id, size, RowsState::Kept)?,
+            Ok(None) => {
+                let usable = || Self::usable(dir, id, size, RowsState::KeptUnclosed);
+                on_trial(dir, usable)?.unwrap_or(Err(RowsState::WipedDamaged))
+            }
         };
-        fs::remove_dir_all(dir).map_err(FileError::at(Step::Remove, dir))?;
-        Ok((Self::create(dir)?, Position(0), state))
+        let opened = match found {
+            Ok(opened) => opened,
+            Err(state) => {
+                fs::remove_dir_all(dir).map_err(FileError::at(Step::Remove, dir))?;
+                (Self::create(dir, id)?, id.start, state)
+            }
+        };
+        end_trial(dir)?;
+        Ok(opened)
     }
 
-    fn create(dir: &Path) -> Result<Self, RowsError> {
+    fn create(dir: &Path, id: &RowsId) -> Result<Self, RowsError> {
         create_dir(dir)?;
         let engine = Self::start(dir)?;
-        engine
-            .meta
-            .insert(META_KEY, encode(&Meta { version: ROWS_VERSION, cursor: Position(0) }))?;
+        engine.meta.insert(META_KEY, to_bytes(&Meta::new(id, id.start)))?;
         Ok(engine)
     }
 
-    /// The rows, or why they cannot be used though they can be read.
-    fn open_whole(
+    /// The rows, or why they cannot be used.
+    fn usable(
         dir: &Path,
+        id: &RowsId,
         size: TreeSize,
-    ) -> Result<Result<(Self, Position), RowsState>, RowsError> {
-        let engine = Self::start(dir)?;
-        let Some(Meta { version, cursor }) = look_up(&engine.meta, META_KEY)? else {
-            return Ok(Err(RowsState::WipedDamaged));
+        state: RowsState,
+    ) -> Result<Result<(Self, Position, RowsState), RowsState>, RowsError> {
+        let read = Self::start(dir).and_then(|engine| {
+            if state == RowsState::KeptUnclosed {
+                engine.read_all()?;
+            }
+            let meta = engine.meta.get(META_KEY)?;
+            Ok((engine, meta))
+        });
+        let (engine, meta) = match read {
+            Ok(found) => found,
+            Err(RowsError::Locked) => return Err(RowsError::Locked),
+            Err(_) => return Ok(Err(RowsState::WipedDamaged)),
         };
-        if version != ROWS_VERSION {
-            return Ok(Err(RowsState::WipedVersion { found: version }));
+        let Some(meta) = meta else { return Ok(Err(RowsState::WipedDamaged)) };
+        Ok(match from_bytes::<Meta>(&meta) {
+            Ok(meta) if meta.version != ROWS_VERSION || meta.id != *id => {
+                Err(RowsState::WipedOther { found: Some(meta.id) })
+            }
+            // Kept in a way that was another's.
+            Err(_) => Err(RowsState::WipedOther { found: None }),
+            Ok(meta) if meta.cursor.0 > size.as_u64() => {
+                Err(RowsState::WipedAhead { cursor: meta.cursor })
+            }
+            Ok(meta) => Ok((engine, meta.cursor, state)),
+        })
+    }
+
+    /// Meets every block with its checksum.
+    fn read_all(&self) -> Result<(), RowsError> {
+        for keyspace in [&self.rows, &self.quarantine, &self.meta] {
+            for row in keyspace.iter() {
+                row.into_inner()?;
+            }
         }
-        if cursor.0 > size.as_u64() {
-            return Ok(Err(RowsState::WipedAhead { cursor }));
-        }
-        Ok(Ok((engine, cursor)))
+        Ok(())
     }
 
     fn start(dir: &Path) -> Result<Self, RowsError> {
         let database = Database::builder(dir).cache_size(CACHE_BYTES).worker_threads(1).open()?;
         let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default);
-        let (envelopes, authors) = (keyspace("envelopes")?, keyspace("authors")?);
+        let (rows, quarantine) = (keyspace("rows")?, keyspace("quarantine")?);
         let meta = keyspace("meta")?;
-        Ok(Self { database, envelopes, authors, meta })
+        Ok(Self { database, rows, quarantine, meta })
     }
 }
 
@@ -350,66 +520,93 @@ impl std::fmt::Debug for Rows {
     }
 }
 
-/// Author and sequence, so that an author's rows stand in order.
-fn author_key(author: &AgentId, sequence: AuthorSequence) -> Vec<u8> {
-    [&author.as_bytes()[..], &sequence.0.to_be_bytes()].concat()
-}
-
-fn look_up<T: DeserializeOwned>(keyspace: &Keyspace, key: &[u8]) -> Result<Option<T>, RowsError> {
-    let Some(value) = keyspace.get(key)? else { return Ok(None) };
-    let (value, _) = bincode::serde::decode_from_slice(&value, bincode::config::standard())
-        .map_err(|error| RowsError::Value(Box::new(error)))?;
-    Ok(Some(value))
-}
-
-fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+/// The bytes of a value of a row.
+///
+/// # Panics
+///
+/// When the type has no encoding: maps and sequences whose length is not known ahead.
+pub fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     bincode::serde::encode_to_vec(value, bincode::config::standard())
-        .expect("numbers have an encoding")
+        .expect("the type has an encoding")
+}
+
+/// What the value of a row was written from.
+///
+/// # Errors
+///
+/// [`RowsError::Value`]: the bytes are not those of such a value.
+pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RowsError> {
+    let limited = bincode::config::standard().with_limit::<MAX_VALUE_BYTES>();
+    let (value, read) = bincode::serde::decode_from_slice(bytes, limited)
+        .map_err(|error| RowsError::Value(Box::new(error)))?;
+    match read == bytes.len() {
+        true => Ok(value),
+        false => Err(RowsError::Value(Box::new(bincode::error::DecodeError::Other(
+            "bytes are left over",
+        )))),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn values_have_these_bytes() {
-        assert_eq!(encode(&Position(5)), [5]);
-        assert_eq!(encode(&Meta { version: 1, cursor: Position(300) }), [1, 251, 44, 1]);
+    fn id(version: u32) -> RowsId {
+        RowsId { name: "test".into(), version, start: Position(0) }
     }
 
     #[test]
-    fn rows_of_another_version_are_wiped() {
+    fn values_have_these_bytes() {
+        assert_eq!(to_bytes(&Position(5)), [5]);
+        let meta = Meta::new(&id(1), Position(300));
+        assert_eq!(to_bytes(&meta), [2, 4, b't', b'e', b's', b't', 1, 0, 251, 44, 1]);
+        assert_eq!(from_bytes::<Meta>(&to_bytes(&meta)).expect("its bytes"), meta);
+        assert!(from_bytes::<Position>(&[5, 0]).is_err());
+    }
+
+    #[test]
+    fn rows_of_another_fold_are_wiped() {
         let dir = tempfile::tempdir().expect("a directory");
         let dir = dir.path().join("rows");
-        let (rows, _) = Rows::open(&dir, TreeSize::ZERO).expect("create");
-        let meta = encode(&Meta { version: 7, cursor: Position(0) });
-        rows.engine().as_ref().expect("open").meta.insert(META_KEY, meta).expect("insert");
+        let (rows, _) = Rows::open(&dir, id(1), TreeSize::ZERO).expect("create");
+        rows.commit(Position(0), [(vec![1], Some(vec![2]))], &[]).expect("commit");
         drop(rows);
-        let (rows, state) = Rows::open(&dir, TreeSize::ZERO).expect("open");
-        assert_eq!(state, RowsState::WipedVersion { found: 7 });
-        assert_eq!(rows.cursor(), Position(0));
+        let (rows, state) = Rows::open(&dir, id(2), TreeSize::ZERO).expect("open");
+        assert_eq!(state, RowsState::WipedOther { found: Some(id(1)) });
+        assert_eq!((rows.cursor(), rows.get(&[1]).expect("read")), (Position(0), None));
+    }
+
+    #[test]
+    fn rows_on_an_unfinished_trial_are_wiped() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let dir = dir.path().join("rows");
+        let (rows, _) = Rows::open(&dir, id(1), TreeSize::ZERO).expect("create");
+        rows.commit(Position(3), [(vec![1], Some(vec![2]))], &[]).expect("commit");
+        drop(rows);
+        // As if killed while open: kept.
+        fs::remove_file(dir.with_extension(SEAL_SUFFIX)).expect("there is one");
+        let (rows, state) = Rows::open(&dir, id(1), TreeSize::new(3)).expect("open");
+        assert_eq!((state, rows.cursor()), (RowsState::KeptUnclosed, Position(3)));
+        drop(rows);
+        // As if looking at them had killed the process.
+        fs::remove_file(dir.with_extension(SEAL_SUFFIX)).expect("there is one");
+        File::create(dir.with_extension(TRIAL_SUFFIX)).expect("create");
+        let (rows, state) = Rows::open(&dir, id(1), TreeSize::new(3)).expect("open");
+        assert_eq!((state, rows.cursor()), (RowsState::WipedDamaged, Position(0)));
+        assert!(!dir.with_extension(TRIAL_SUFFIX).exists());
     }
 
     #[test]
     fn rows_opened_again_go_on() {
         let dir = tempfile::tempdir().expect("a directory");
         let dir = dir.path().join("rows");
-        let (rows, _) = Rows::open(&dir, TreeSize::ZERO).expect("create");
-        let author = tally_protocol::AgentKey::from_seed(&[1; 32]).agent();
-        let row = |n: u64| Row {
-            envelope: EnvelopeId([n as u8; 32]),
-            author,
-            sequence: AuthorSequence(n),
-            position: Position(n),
-        };
-        rows.index(&[row(0)]).expect("index");
+        let (rows, _) = Rows::open(&dir, id(1), TreeSize::ZERO).expect("create");
+        rows.commit(Position(1), [(vec![1], Some(vec![2]))], &[]).expect("commit");
         // What was open was not closed.
-        assert_eq!(rows.reopen(TreeSize::new(1)).expect("opens"), RowsState::WipedUnclosed);
-        assert!(matches!(Rows::open(&dir, TreeSize::ZERO), Err(RowsError::Locked)));
-        rows.index(&[row(0), row(1)]).expect("index");
-        for n in 0..2 {
-            let found = rows.author(&author, AuthorSequence(n)).expect("look up");
-            assert_eq!(found, Some(Position(n)));
-        }
+        assert_eq!(rows.reopen(TreeSize::new(1)).expect("opens"), RowsState::KeptUnclosed);
+        assert!(matches!(Rows::open(&dir, id(1), TreeSize::ZERO), Err(RowsError::Locked)));
+        rows.commit(Position(2), [(vec![3], Some(vec![4]))], &[]).expect("commit");
+        assert_eq!(rows.get(&[1]).expect("read"), Some(vec![2]));
+        assert_eq!(rows.cursor(), Position(2));
     }
 }

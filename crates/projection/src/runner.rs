@@ -1,0 +1,354 @@
+//! Drives a projection along a log, on a thread of its own.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tally_protocol::{Position, TreeSize};
+use tally_store::ReadLimit;
+
+use crate::source::{FOLD_LIMIT, Source, SourceError, Waited};
+use crate::stored::{Projection, ProjectionError};
+
+/// How long a projection that failed is left alone before it is tried again.
+pub const RETRY: Duration = Duration::from_secs(1);
+
+/// Longest wait for events between two looks at what the runner is told.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The rate is measured over at least this time.
+const RATE_TIME: Duration = Duration::from_secs(1);
+
+/// What a projection is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Behind the log, and folding.
+    CatchingUp,
+    /// At the head.
+    Live,
+    /// It failed, and is tried again every [`RETRY`].
+    Stalled,
+    /// Held at a position.
+    Held,
+    /// It runs no more: cancelled, or the log has ended.
+    Stopped,
+}
+
+impl Stage {
+    /// In one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CatchingUp => "catching_up",
+            Self::Live => "live",
+            Self::Stalled => "stalled",
+            Self::Held => "held",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// How a projection is doing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// What it is at.
+    pub stage: Stage,
+    /// The first event that is not folded yet.
+    pub cursor: Position,
+    /// How many events there are.
+    pub size: TreeSize,
+    /// Events a second, lately; 0 when it has nothing to do.
+    pub rate: f64,
+    /// Events in quarantine.
+    pub quarantined: u64,
+    /// What stands in its way, or the last that did.
+    pub last_error: Option<String>,
+    /// Since when the cursor has not moved.
+    pub unmoved_since: Instant,
+}
+
+impl Status {
+    /// How many events it is behind the log.
+    pub fn lag(&self) -> u64 {
+        self.size.as_u64().saturating_sub(self.cursor.0)
+    }
+}
+
+/// The projection was cancelled, or its log ended, before it came that far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the projection was stopped before it came that far")]
+pub struct Cancelled;
+
+/// A projection under way. Dropping it cancels it, and waits.
+pub struct Runner {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+struct Inner {
+    status: Status,
+    cancelled: bool,
+    /// It goes no further than this.
+    hold: Option<Position>,
+}
+
+impl Runner {
+    /// Starts to drive a projection. `moved` hears of every new cursor, on the runner's thread.
+    /// `prepare` is run first on that thread, as to make it give way to others.
+    pub fn start(
+        name: &str,
+        projection: Box<dyn Projection>,
+        source: Box<dyn Source>,
+        prepare: impl FnOnce() + Send + 'static,
+        moved: impl FnMut(&Status) + Send + 'static,
+    ) -> Self {
+        let status = Status {
+            stage: Stage::CatchingUp,
+            cursor: projection.cursor(),
+            size: source.size(),
+            rate: 0.0,
+            quarantined: projection.quarantined().map_or(0, |events| events.len() as u64),
+            last_error: None,
+            unmoved_since: Instant::now(),
+        };
+        let inner = Mutex::new(Inner { status, cancelled: false, hold: None });
+        let shared = Arc::new(Shared { inner, changed: Condvar::new() });
+        let name = name.to_owned();
+        let work =
+            Work { name: name.clone(), shared: Arc::clone(&shared), projection, source, moved };
+        let run = move || {
+            prepare();
+            work.run();
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("fold {name}"))
+            .spawn(run)
+            .expect("the operating system has a thread left");
+        Self { shared, thread: Mutex::new(Some(thread)) }
+    }
+
+    /// How it is doing.
+    pub fn status(&self) -> Status {
+        self.shared.lock().status.clone()
+    }
+
+    /// Waits until everything before a position is folded.
+    ///
+    /// # Errors
+    /// [`Cancelled`].
+    pub fn wait_for(&self, position: Position) -> Result<(), Cancelled> {
+        self.shared.wait(|inner| inner.status.cursor >= position)
+    }
+
+    /// Lets it go no further than a position, or than where it is if that lies beyond. Returns where
+    /// it stands still, once it does: at the position, unless it had passed it.
+    ///
+    /// # Errors
+    /// [`Cancelled`].
+    pub fn hold(&self, at: Position) -> Result<Position, Cancelled> {
+        self.shared.lock().hold = Some(at);
+        self.shared.changed.notify_all();
+        let stands = |inner: &Inner| inner.status.stage == Stage::Held && inner.status.cursor >= at;
+        self.shared.wait(stands)?;
+        Ok(self.status().cursor)
+    }
+
+    /// Lets it go on.
+    pub fn release(&self) {
+        self.shared.lock().hold = None;
+        self.shared.changed.notify_all();
+    }
+
+    /// Stops it after the batch that it is at, and waits. What is folded is kept.
+    pub fn stop(&self) {
+        self.shared.lock().cancelled = true;
+        self.finish();
+    }
+
+    /// Waits until the log ends and all of it is folded.
+    pub fn finish(&self) {
+        self.shared.changed.notify_all();
+        let thread = self.thread.lock().expect("nobody panics while holding it").take();
+        if let Some(thread) = thread {
+            // A runner that panicked has said so; there is nothing more to wait for.
+            let _ended = thread.join();
+        }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("nobody panics while holding it")
+    }
+
+    fn wait(&self, until: impl Fn(&Inner) -> bool) -> Result<(), Cancelled> {
+        let done = |inner: &mut Inner| !until(inner) && inner.status.stage != Stage::Stopped;
+        let inner = self.changed.wait_while(self.lock(), done);
+        let inner = inner.expect("nobody panics while holding it");
+        if until(&inner) { Ok(()) } else { Err(Cancelled) }
+    }
+
+    /// Sleeps, unless the runner is told something.
+    fn pause(&self, most: Duration) {
+        let inner = self.lock();
+        if !inner.cancelled {
+            let _told = self.changed.wait_timeout(inner, most);
+        }
+    }
+}
+
+/// Says that it is over, however it ends.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut inner = self.0.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        inner.status.stage = Stage::Stopped;
+        inner.status.rate = 0.0;
+        self.0.changed.notify_all();
+    }
+}
+
+struct Work<M> {
+    name: String,
+    shared: Arc<Shared>,
+    projection: Box<dyn Projection>,
+    source: Box<dyn Source>,
+    moved: M,
+}
+
+/// What there is to do.
+enum Next {
+    Fold(ReadLimit),
+    Hold,
+    Wait,
+    Stop,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Projection(#[from] ProjectionError),
+}
+
+impl<M: FnMut(&Status)> Work<M> {
+    fn run(mut self) {
+        let _ending = Ending(Arc::clone(&self.shared));
+        let mut pace = Pace::new(self.projection.cursor());
+        loop {
+            match self.next() {
+                Next::Stop => return,
+                Next::Hold => {
+                    self.tell(|status| status.stage = Stage::Held);
+                    self.shared.pause(TICK);
+                }
+                Next::Wait => {
+                    let size = self.source.size();
+                    pace.rest(self.projection.cursor());
+                    self.tell(|status| (status.stage, status.rate) = (Stage::Live, 0.0));
+                    if self.source.wait(size, TICK) == Waited::Ended {
+                        return;
+                    }
+                }
+                Next::Fold(limit) => match self.fold(limit) {
+                    Ok(quarantined) => {
+                        let cursor = self.projection.cursor();
+                        let rate = pace.moved(cursor);
+                        self.tell(|status| {
+                            (status.stage, status.cursor) = (Stage::CatchingUp, cursor);
+                            (status.rate, status.unmoved_since) = (rate, Instant::now());
+                            status.quarantined += quarantined;
+                        });
+                    }
+                    Err(error) => self.fail(&error),
+                },
+            }
+        }
+    }
+
+    fn next(&self) -> Next {
+        let (size, cursor) = (self.source.size(), self.projection.cursor());
+        let inner = self.shared.lock();
+        match inner.hold {
+            _ if inner.cancelled => Next::Stop,
+            Some(at) if cursor >= at => Next::Hold,
+            _ if cursor.0 >= size.as_u64() => Next::Wait,
+            Some(at) => {
+                let room = usize::try_from(at.0 - cursor.0).unwrap_or(usize::MAX);
+                Next::Fold(ReadLimit { events: FOLD_LIMIT.events.min(room), ..FOLD_LIMIT })
+            }
+            None => Next::Fold(FOLD_LIMIT),
+        }
+    }
+
+    fn fold(&mut self, limit: ReadLimit) -> Result<u64, StepError> {
+        let batch = self.source.read(self.projection.cursor(), limit)?;
+        let taken = batch.len().min(limit.events);
+        Ok(self.projection.take(&batch[..taken])?)
+    }
+
+    fn fail(&mut self, error: &StepError) {
+        let position = self.projection.cursor();
+        tracing::error!(projection = self.name, %position, %error, "a projection has stalled");
+        self.tell(|status| {
+            (status.stage, status.rate) = (Stage::Stalled, 0.0);
+            status.last_error = Some(error.to_string());
+        });
+        self.shared.pause(RETRY);
+        if let Err(error) = self.projection.recover(self.source.size()) {
+            tracing::warn!(projection = self.name, %error, "it cannot be mended yet");
+        }
+    }
+
+    fn tell(&mut self, change: impl FnOnce(&mut Status)) {
+        let size = self.source.size();
+        let status = {
+            let mut inner = self.shared.lock();
+            inner.status.size = size;
+            change(&mut inner.status);
+            inner.status.clone()
+        };
+        self.shared.changed.notify_all();
+        (self.moved)(&status);
+    }
+}
+
+/// Measures events a second.
+struct Pace {
+    since: Instant,
+    from: Position,
+    rate: f64,
+}
+
+impl Pace {
+    fn new(from: Position) -> Self {
+        Self { since: Instant::now(), from, rate: 0.0 }
+    }
+
+    fn moved(&mut self, to: Position) -> f64 {
+        let (elapsed, events) = (self.since.elapsed(), to.0.saturating_sub(self.from.0));
+        if elapsed >= RATE_TIME || self.rate == 0.0 {
+            self.rate = events as f64 / elapsed.as_secs_f64().max(1e-6);
+        }
+        if elapsed >= RATE_TIME {
+            (self.since, self.from) = (Instant::now(), to);
+        }
+        self.rate
+    }
+
+    fn rest(&mut self, at: Position) {
+        *self = Self::new(at);
+    }
+}
