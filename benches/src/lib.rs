@@ -8,4 +8,4 @@ mod market;
 mod sequencer;
 
 pub use market::{FEWEST_SIGNERS, LONGEST_PAYLOAD, Market, SHORTEST_PAYLOAD, START};
-pub use sequencer::{Sequencer, node_config, origin, verified};
+pub use sequencer::{Sequencer, node_config, origin, signer, verified};

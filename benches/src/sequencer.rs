@@ -34,7 +34,8 @@ pub fn verified(envelopes: Vec<SignedEnvelope>) -> Vec<VerifiedEnvelope> {
         .collect()
 }
 
-fn signer() -> NoteSigner {
+/// The key that signs the checkpoints of every ledger that is measured.
+pub fn signer() -> NoteSigner {
     NoteSigner::from_seed(origin().key_name(), &[7; 32])
 }
 

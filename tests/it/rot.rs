@@ -4,7 +4,7 @@
 //! | files | damage | opened |
 //! |---|---|---|
 //! | `log/*.seg`, `log/*.idx`, `mark`, `tree/*`, `lock` | every bit, every length, zeros, gone | by the store, in memory |
-//! | `rows/*` | a sample of [`ROW_BITS`] bits and [`ROW_LENGTHS`] lengths a file, zeros, gone | by the engine of the rows, on disk |
+//! | `projections/*` | a sample of [`ROW_BITS`] bits and [`ROW_LENGTHS`] lengths a file, zeros, gone | by the engine of the rows, on disk |
 //! | all of them, and the key | a sample of [`NODE_BITS`] bits and [`NODE_LENGTHS`] lengths a file, zeros, gone | by the node, on disk |
 //!
 //! Opened means: every event, the tip, its checkpoint, a proof of every event, every look-up, the
@@ -16,14 +16,18 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use tally_node::index::{self, Index};
 use tally_node::{AppendError, Config, Node, OpenError as NodeError};
-use tally_protocol::{AuthorSequence, Event, Origin, Position, SignedEnvelope};
+use tally_projection::{Entry, Projection, Stored};
+use tally_protocol::{
+    AgentId, AuthorSequence, EnvelopeId, Event, Origin, Position, SignedEnvelope,
+};
 use tally_simulator::disk::SimFs;
 use tally_simulator::random::Random;
 use tally_store::fs::FileSystem;
 use tally_store::{
-    Damage as Place, LogReader, OpenError, Options, ReadLimit, Row, Rows, RowsState, SegmentLog,
-    Tip, TreeFiles,
+    Damage as Place, LogReader, OpenError, Options, ReadLimit, RowsState, SegmentLog, Tip,
+    TreeFiles,
 };
 use tally_tests::signer::{Signer, capability, intent, message, offer, progress, start};
 use tally_tlog::{
@@ -231,6 +235,17 @@ async fn make() -> Ledger {
     Ledger { files: found, origin, signer, tip, checkpoint, events, rows, doubles, objects, graph }
 }
 
+/// Where the rows of the index lie, with their seal.
+const ROWS: &str = "projections/index/v1-0";
+
+/// What is kept of one event.
+struct Row {
+    envelope: EnvelopeId,
+    author: AgentId,
+    sequence: AuthorSequence,
+    position: Position,
+}
+
 /// Everything at once.
 const ALL: ReadLimit = ReadLimit { events: usize::MAX, bytes: usize::MAX };
 
@@ -377,7 +392,7 @@ fn disk(files: &BTreeMap<&str, File>) -> SimFs {
     for directory in ["/data", "/data/log", "/data/tree"] {
         fs.create_dir(Path::new(directory)).expect("a directory");
     }
-    let wanted = files.iter().filter(|(name, _)| !name.starts_with("rows/"));
+    let wanted = files.iter().filter(|(name, _)| !name.starts_with("projections/"));
     for (name, file) in wanted {
         let path = Path::new("/data").join(name);
         let written = fs.create_new(&path).expect("a file");
@@ -446,19 +461,24 @@ fn put(files: &BTreeMap<&str, File>, part: &str, data: &Path) {
 fn check_rows(directory: &TempDir, name: &str, damage: Damage) -> Outcome {
     let ledger = ledger();
     let data = directory.path().join("data");
-    put(&ledger.damaged(name, damage), "rows/", &data);
-    eprintln!("DBG {name} {damage:?}");
-    let (rows, state) = Rows::open(&data.join("rows"), ledger.tip.size).expect("rows");
-    let cursor = usize::try_from(rows.cursor().0).expect("small");
-    assert!(state == RowsState::Kept || cursor == 0, "{state:?}");
-    rows.index(&ledger.rows[cursor..]).expect("fed again");
+    put(&ledger.damaged(name, damage), ROWS, &data);
+    let (dir, size) = (data.join(ROWS), ledger.tip.size);
+    let (mut index, state) = Stored::open(&dir, Index, Position(0), size).expect("rows");
+    let cursor = usize::try_from(index.cursor().0).expect("small");
+    // Without its seal it is looked at from end to end.
+    let whole = matches!(state, RowsState::Kept | RowsState::KeptUnclosed);
+    assert!(whole || cursor == 0, "{state:?}");
+    let events = ledger.events[cursor..].iter().cloned();
+    let entries: Vec<_> = events.map(|event| Entry::parse(event).expect("it reads")).collect();
+    index.take(&entries).expect("fed again");
+    let rows = index.rows();
     for row in &ledger.rows {
         let (by_id, by_author) =
-            (rows.envelope(&row.envelope), rows.author(&row.author, row.sequence));
+            (index::envelope(rows, &row.envelope), index::author(rows, &row.author, row.sequence));
         assert_eq!(by_id.expect("a row"), Some(row.position), "{state:?}");
         assert_eq!(by_author.expect("a row"), Some(row.position), "{state:?}");
         let beyond = AuthorSequence(row.sequence.0 + 100);
-        assert_eq!(rows.author(&row.author, beyond).expect("no row"), None);
+        assert_eq!(index::author(rows, &row.author, beyond).expect("no row"), None);
     }
     Outcome::Same
 }
@@ -466,7 +486,7 @@ fn check_rows(directory: &TempDir, name: &str, damage: Damage) -> Outcome {
 #[test]
 fn damaged_rows_answer_right_or_are_made_again() {
     let some = |bytes, seed| Damage::some(bytes, ROW_BITS, ROW_LENGTHS, seed);
-    let damages = ledger().damages("rows/", some);
+    let damages = ledger().damages(ROWS, some);
     let counts = run(&damages, check_rows);
     assert_eq!(counts, [(Outcome::Same, damages.len())].into());
 }

@@ -19,7 +19,13 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 /// The services of a ledger.
-const SERVICES: [&str; 3] = ["tally.v1.Ledger", "tally.v1.Proofs", "tally.v1.Query"];
+const SERVICES: [&str; 5] = [
+    "tally.v1.Ledger",
+    "tally.v1.Projections",
+    "tally.v1.Proofs",
+    "tally.v1.Query",
+    "tally.v1.Replication",
+];
 
 /// Clients that append when the server is told to stop.
 const CLIENTS: usize = 4;
@@ -64,7 +70,9 @@ async fn metrics_tell_of_commits_and_of_the_log() {
         "tally_events_committed_total 3",
         "tally_commit_seconds_count 3",
         "tally_commit_running_seconds 0",
-        "tally_projection_lag_events 0",
+        "tally_projection_lag_events{projection=\"graph\"} 0",
+        "tally_projection_lag_events{projection=\"index\"} 0",
+        "tally_projection_quarantined_events{projection=\"index\"} 0",
         "tally_intake_used_ratio 0",
     ] {
         assert!(has(&page, line), "{line} is not in\n{page}");

@@ -4,9 +4,11 @@
 //! gets which code is the server's table.
 
 mod convert;
+mod moment;
 mod receipt;
 
 pub use convert::{BadAnswer, lineage_request, search_scope};
+pub use moment::{moment, wire_moment};
 pub use receipt::{BadReceipt, LogReceipt};
 pub use tonic_types;
 

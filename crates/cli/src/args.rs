@@ -1,5 +1,7 @@
 //! What the program can be told.
 
+mod projection;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,6 +9,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tally_protocol::parts::{Name, Price};
 use tally_protocol::{AgentId, AsOf, Digest, EnvelopeId, Time, TraceId, TreeSize};
+
+pub(crate) use projection::{ProjectionArgs, ProjectionWhat};
 
 /// Where a ledger listens, and is looked for, when nothing else is said.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:7420";
@@ -104,6 +108,8 @@ pub(crate) enum Command {
     Fsck(FsckArgs),
     /// Write a ledger as files that others read.
     Export(ExportArgs),
+    /// Show how the projections of a running ledger are doing; build them again.
+    Projection(ProjectionArgs),
     /// Run a witness: cosign the checkpoints of logs, each only if it extends the one before.
     Witness(WitnessArgs),
 }
@@ -167,6 +173,11 @@ pub(crate) struct ServeArgs {
     /// Give no receipt and no checkpoint that the policy's quorum has not cosigned.
     #[arg(long, requires = "witness_policy")]
     pub(crate) witnesses_required: bool,
+
+    /// After so many events, and at least an eighth of the log, put on record what the log has come
+    /// to, signed by the ledger's key: auditors compare it with their own fold. 0: never.
+    #[arg(long, value_name = "EVENTS", default_value_t = 100_000)]
+    pub(crate) state_digest_every: u64,
 }
 
 #[derive(Debug, Args)]
@@ -594,6 +605,9 @@ pub(crate) struct ObjectArgs {
     /// Most answers, newest first.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: usize,
+
+    #[command(flatten)]
+    pub(crate) at: AsOfArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -76,6 +76,7 @@ async fn run(cli: Cli, output: Output) -> Result<(), CliError> {
         Command::Restore(args) => commands::backup::restore(args, output),
         Command::Fsck(args) => commands::fsck::run(args, output),
         Command::Export(args) => commands::export::run(args, output).await,
+        Command::Projection(args) => commands::projection::run(args, output).await,
         Command::Witness(args) => commands::witness::run(args, output).await,
     }
 }

@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tally_api::v1;
 use tally_api::v1::get_lineage_request::Start as WireStart;
 use tally_api::v1::get_workflow_request::Workflow as WireWorkflow;
 use tally_api::v1::ledger_client::LedgerClient;
+use tally_api::v1::projections_client::ProjectionsClient;
 use tally_api::v1::proofs_client::ProofsClient;
 use tally_api::v1::query_client::QueryClient;
 use tally_api::v1::replication_client::ReplicationClient;
@@ -15,7 +17,9 @@ use tally_api::v1::{
     ListIntentsRequest, ListTasksRequest, ReadEventsRequest, SearchCatalogRequest,
     SubscribeRequest, get_log_receipt_request,
 };
-use tally_api::{BadAnswer, BadReceipt, LogReceipt, MAX_MESSAGE_BYTES, lineage_request};
+use tally_api::{
+    BadAnswer, BadReceipt, LogReceipt, MAX_MESSAGE_BYTES, lineage_request, wire_moment,
+};
 use tally_coordination::view::{
     AgentView, CatalogView, ComplianceView, FindingsView, IntentView, Scope, Selector, TaskView,
 };
@@ -73,6 +77,39 @@ pub enum LineageStart {
     Task(EnvelopeId),
 }
 
+/// Which state of the ledger answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// The head, once it holds at least so many events: to read one's own write.
+    AtLeast(TreeSize),
+    /// The state at an earlier moment.
+    AsOf(AsOf),
+}
+
+impl When {
+    /// The head as it is.
+    pub const HEAD: Self = Self::AtLeast(TreeSize::ZERO);
+
+    pub(crate) fn on_wire(self) -> (Option<AtLeast>, Option<v1::AsOf>) {
+        match self {
+            Self::AtLeast(size) => (at_least_size(size), None),
+            Self::AsOf(as_of) => (None, wire_moment(Some(as_of))),
+        }
+    }
+}
+
+impl From<TreeSize> for When {
+    fn from(size: TreeSize) -> Self {
+        Self::AtLeast(size)
+    }
+}
+
+impl From<Option<AsOf>> for When {
+    fn from(as_of: Option<AsOf>) -> Self {
+        as_of.map_or(Self::HEAD, Self::AsOf)
+    }
+}
+
 /// Which workflow is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkflowOf {
@@ -89,6 +126,7 @@ pub struct Client {
     pub(crate) proofs: ProofsClient<Channel>,
     pub(crate) query: QueryClient<Channel>,
     pub(crate) replication: ReplicationClient<Channel>,
+    pub(crate) projections: ProjectionsClient<Channel>,
     origin: Origin,
     log_key: VerifierKey,
     largest_tree: Arc<Mutex<Option<(TreeSize, Hash)>>>,
@@ -124,6 +162,8 @@ impl Client {
             ledger,
             proofs: ProofsClient::new(channel.clone()),
             replication: ReplicationClient::new(channel.clone())
+                .max_decoding_message_size(MAX_MESSAGE_BYTES),
+            projections: ProjectionsClient::new(channel.clone())
                 .max_decoding_message_size(MAX_MESSAGE_BYTES),
             query: QueryClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES),
             origin,
@@ -351,7 +391,7 @@ impl Client {
     /// [`Error`].
     pub async fn agent(&self, agent: &AgentId) -> Result<AgentView, Error> {
         let agent = agent.as_bytes().to_vec();
-        let request = GetAgentRequest { agent, at_least: None };
+        let request = GetAgentRequest { agent, at_least: None, as_of: None };
         Ok(self.query.clone().get_agent(request).await?.into_inner().try_into()?)
     }
 
@@ -363,11 +403,13 @@ impl Client {
         &self,
         criteria: &Discover,
         scope: &Scope,
-        at_least: TreeSize,
+        when: impl Into<When>,
     ) -> Result<CatalogView, Error> {
+        let (at_least, as_of) = when.into().on_wire();
         let request = SearchCatalogRequest {
             criteria: Some(criteria.to_wire()),
-            at_least: at_least_size(at_least),
+            at_least,
+            as_of,
             searcher: scope.searcher.map(|agent| agent.as_bytes().to_vec()).unwrap_or_default(),
             capability: scope.capability.map(|id| id.0.to_vec()).unwrap_or_default(),
         };
@@ -378,8 +420,13 @@ impl Client {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn intents(&self, selector: Selector) -> Result<(u64, Vec<IntentView>), Error> {
-        let request = ListIntentsRequest { selector: Some(selector.into()), at_least: None };
+    pub async fn intents(
+        &self,
+        selector: Selector,
+        when: impl Into<When>,
+    ) -> Result<(u64, Vec<IntentView>), Error> {
+        let (at_least, as_of) = when.into().on_wire();
+        let request = ListIntentsRequest { selector: Some(selector.into()), at_least, as_of };
         let answer = self.query.clone().list_intents(request).await?.into_inner();
         let intents = answer.intents.into_iter().map(TryInto::try_into);
         Ok((answer.as_of, intents.collect::<Result<_, BadAnswer>>()?))
@@ -389,8 +436,13 @@ impl Client {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn tasks(&self, selector: Selector) -> Result<(u64, Vec<TaskView>), Error> {
-        let request = ListTasksRequest { selector: Some(selector.into()), at_least: None };
+    pub async fn tasks(
+        &self,
+        selector: Selector,
+        when: impl Into<When>,
+    ) -> Result<(u64, Vec<TaskView>), Error> {
+        let (at_least, as_of) = when.into().on_wire();
+        let request = ListTasksRequest { selector: Some(selector.into()), at_least, as_of };
         let answer = self.query.clone().list_tasks(request).await?.into_inner();
         let tasks = answer.tasks.into_iter().map(TryInto::try_into);
         Ok((answer.as_of, tasks.collect::<Result<_, BadAnswer>>()?))
@@ -414,8 +466,9 @@ impl Client {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn compliance(&self, at_least: TreeSize) -> Result<ComplianceView, Error> {
-        let request = GetComplianceRequest { at_least: at_least_size(at_least) };
+    pub async fn compliance(&self, when: impl Into<When>) -> Result<ComplianceView, Error> {
+        let (at_least, as_of) = when.into().on_wire();
+        let request = GetComplianceRequest { at_least, as_of };
         Ok(self.query.clone().get_compliance(request).await?.into_inner().try_into()?)
     }
 
@@ -426,10 +479,11 @@ impl Client {
     pub async fn findings(
         &self,
         agent: Option<&AgentId>,
-        at_least: TreeSize,
+        when: impl Into<When>,
     ) -> Result<FindingsView, Error> {
+        let (at_least, as_of) = when.into().on_wire();
         let agent = agent.map(|agent| agent.as_bytes().to_vec()).unwrap_or_default();
-        let request = ListFindingsRequest { agent, at_least: at_least_size(at_least) };
+        let request = ListFindingsRequest { agent, at_least, as_of };
         Ok(self.query.clone().list_findings(request).await?.into_inner().try_into()?)
     }
 

@@ -10,7 +10,7 @@ use tally_protocol::{Digest, Position, TreeSize};
 use tally_tlog::{ConsistencyProof, Hash};
 use tonic::Streaming;
 
-use crate::connection::{Client, at_least_size};
+use crate::connection::{Client, When};
 use crate::error::Error;
 
 /// Events and signed trees as they come, unchecked.
@@ -92,8 +92,9 @@ impl Client {
     ///
     /// # Errors
     /// [`Error`].
-    pub async fn state_digest(&self, at_least: TreeSize) -> Result<(TreeSize, Digest), Error> {
-        let request = GetStateDigestRequest { at_least: at_least_size(at_least) };
+    pub async fn state_digest(&self, when: impl Into<When>) -> Result<(TreeSize, Digest), Error> {
+        let (at_least, as_of) = when.into().on_wire();
+        let request = GetStateDigestRequest { at_least, as_of };
         let answer = self.query.clone().get_state_digest(request).await?.into_inner();
         let digest = answer.digest.as_slice().try_into().map(Digest);
         let digest = digest.map_err(|_| BadAnswer::Shape("digest"))?;

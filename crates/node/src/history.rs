@@ -84,15 +84,30 @@ pub fn size_as_of(reader: &dyn LogReader, as_of: AsOf) -> Result<TreeSize, ReadE
 /// # Errors
 /// [`HistoryError`] names the first position that can't be folded.
 pub fn fold_state(reader: &dyn LogReader) -> Result<State, HistoryError> {
-    let mut state = State::new(reader.origin().clone());
-    replay(reader, Position(0), |event, envelope| {
-        let position = event.position();
-        let refused = |cause| HistoryError::Refused { position, cause: Box::new(cause) };
-        let at = event.recorded_at();
-        let change = admit(&state, envelope.id(), envelope.envelope(), at).map_err(refused)?;
-        state.fold(change);
-        Ok(())
-    })?;
+    fold_on(reader, State::new(reader.origin().clone()), reader.tip().size)
+}
+
+/// The state that the first so many events come to, from one that they had come to before.
+///
+/// # Errors
+/// [`HistoryError`] names the first position that can't be folded.
+pub fn fold_on(
+    reader: &dyn LogReader,
+    mut state: State,
+    size: TreeSize,
+) -> Result<State, HistoryError> {
+    let end = Position::at_tip(size);
+    while state.next_position() < end {
+        let room = usize::try_from(end.0 - state.next_position().0).unwrap_or(usize::MAX);
+        let limit = ReadLimit { events: READ_LIMIT.events.min(room), ..READ_LIMIT };
+        for event in reader.read(state.next_position(), limit)? {
+            let (position, envelope) = (event.position(), parse(&event)?);
+            let refused = |cause| HistoryError::Refused { position, cause: Box::new(cause) };
+            let at = event.recorded_at();
+            let change = admit(&state, envelope.id(), envelope.envelope(), at).map_err(refused)?;
+            state.fold(change);
+        }
+    }
     Ok(state)
 }
 

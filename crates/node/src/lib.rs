@@ -4,6 +4,7 @@
 //! function → one write and one fdatasync → everyone sees it. There is no gRPC here, and nothing
 //! here judges messages: that is `tally-coordination`.
 
+mod attesting;
 mod clock;
 mod evidence;
 pub mod history;
@@ -11,6 +12,7 @@ pub mod index;
 pub mod metrics;
 pub mod mirror;
 mod node;
+mod past;
 mod pipeline;
 mod plan;
 pub mod projections;

@@ -3,9 +3,10 @@
 //! A [`Node`] is a handle that can be cloned. It does not know gRPC, and it decides nothing itself:
 //! the rules are in `tally-coordination`, the sequencing in [`crate::plan`].
 
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ use tally_projection::ProjectionError;
 use tally_protocol::message::{Observe, StateNotice};
 use tally_protocol::parts::{Name, Text};
 use tally_protocol::{
-    AgentKey, BadSignature, Envelope, EnvelopeId, Equivocation, Event, Malformed, Message, Origin,
-    ParsedEnvelope, Position, SignedEnvelope, Time, TreeSize,
+    AgentId, AgentKey, AsOf, BadSignature, Envelope, EnvelopeId, Equivocation, Event, Malformed,
+    Message, Origin, ParsedEnvelope, Position, SignedEnvelope, Time, TreeSize,
 };
 use tally_provenance::Graph;
 use tally_store::fs::{FileSystem, RealFs};
@@ -33,11 +34,13 @@ use tally_verify::evidence::Evidence;
 use tally_verify::{Judge, Trust};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
 
+use crate::attesting;
 use crate::clock::{Clock, SystemClock};
 use crate::evidence::EvidenceFile;
-use crate::history::{HistoryError, fold_state};
+use crate::history::{HistoryError, fold_state, size_as_of};
 use crate::index::{self, Index};
 use crate::metrics::CommitWatch;
+use crate::past::Past;
 use crate::pipeline::{Parts, Pending, Pipeline, Placed, Waiter, intake};
 use crate::plan::Head;
 use crate::projections::{FollowedGraph, GRAPH, Projections, Recipe, Serving};
@@ -79,14 +82,26 @@ pub struct Config {
     pub agent: Option<AgentKey>,
     /// Projections beside the node's own.
     pub projections: Vec<Recipe>,
+    /// After how many events the ledger's agent says again what the log has come to; never when
+    /// nothing is said.
+    pub state_digest_every: Option<NonZeroU64>,
 }
 
 impl Config {
     /// With the system's clock, nothing that others have seen, and no witnesses.
     pub fn new(data: PathBuf, origin: Origin, signer: NoteSigner) -> Self {
         let clock = Arc::new(SystemClock);
-        let (seen, projections) = (Vec::new(), Vec::new());
-        Self { data, origin, signer, clock, seen, witnesses: None, agent: None, projections }
+        Self {
+            data,
+            origin,
+            signer,
+            clock,
+            seen: Vec::new(),
+            witnesses: None,
+            agent: None,
+            projections: Vec::new(),
+            state_digest_every: None,
+        }
     }
 }
 
@@ -311,6 +326,8 @@ struct Inner {
     witnesses_required: bool,
     cosigned: watch::Receiver<Option<Cosigned>>,
     witnesses: Mutex<Option<JoinHandle<()>>>,
+    attesting: Mutex<Option<JoinHandle<()>>>,
+    past: Mutex<Past>,
     /// Held while the ledger's own agent speaks, so that its chain has no gap.
     agent: tokio::sync::Mutex<Option<AgentKey>>,
 }
@@ -333,7 +350,8 @@ impl Node {
         config: Config,
         mut progress: impl FnMut(Progress),
     ) -> Result<Self, OpenError> {
-        let Config { data, origin, signer, clock, seen, witnesses, agent, projections } = config;
+        let Config { data, origin, signer, clock, seen, .. } = config;
+        let Config { witnesses, agent, projections, state_digest_every, .. } = config;
         let log_key = signer.verifier_key();
         let opened = Opened::open(fs, &data, &log_key, &origin, &mut progress)?;
         check_seen(&seen, &origin, &opened.reader.tip(), &opened.tree.reader())?;
@@ -346,6 +364,7 @@ impl Node {
         let (stopped_to, stopped) = watch::channel(None);
         let (intake_to, intake) = intake();
         let tree_reader = tree.reader();
+        let state_signer = signer.clone();
         let (sequencer, committer) = commit_path(head, signer, Box::new(writer), tree, epoch);
         let watch = Arc::new(CommitWatch::default());
         let parts = Parts {
@@ -364,7 +383,14 @@ impl Node {
         let intake = Some(intake_to);
         let door = Door { writer: None, intake, pipeline, watch, stopped, witnessing, agent };
         let log = (log_key, reader, tree_reader);
-        Self::assemble(log, (&data, &clock, projections), snapshots, evidence, door)
+        let own = (&*data, &clock, projections);
+        let node = Self::assemble(log, own, snapshots.clone(), evidence, door)?;
+        if let Some(every) = state_digest_every {
+            let attesting =
+                attesting::start(node.downgrade(), snapshots, state_signer, every.get());
+            *node.0.attesting.lock().expect("nobody panics while holding it") = Some(attesting);
+        }
+        Ok(node)
     }
 
     /// Opens a copy of another node's log. The [`Replica`] is its only writer.
@@ -448,6 +474,8 @@ impl Node {
             witnesses_required: door.witnessing.required,
             cosigned: door.witnessing.cosigned,
             witnesses: Mutex::new(door.witnessing.thread),
+            attesting: Mutex::default(),
+            past: Mutex::default(),
             agent: tokio::sync::Mutex::new(door.agent),
         })))
     }
@@ -517,6 +545,30 @@ impl Node {
         let mut snapshots = self.snapshots();
         let reached = snapshots.wait_for(|snapshot| snapshot.tip.size >= size).await.ok()?;
         Some(reached.clone())
+    }
+
+    /// How many events there were at a moment.
+    ///
+    /// # Errors
+    /// [`ProofError::BeyondHead`], or when stored bytes fail their check.
+    pub fn size_as_of(&self, as_of: AsOf) -> Result<TreeSize, ProofError> {
+        let head = self.snapshot().tip.size;
+        let asked = size_as_of(&*self.0.reader, as_of)?;
+        if asked > head { Err(ProofError::BeyondHead { asked, head }) } else { Ok(asked) }
+    }
+
+    /// The state after the first so many events. Blocks: it may fold much of the log again, one
+    /// question at a time.
+    ///
+    /// # Errors
+    /// [`HistoryError`] names the first position that can't be folded.
+    pub fn state_as_of(&self, size: TreeSize) -> Result<State, HistoryError> {
+        let snapshot = self.snapshot();
+        if snapshot.tip.size == size {
+            return Ok(snapshot.state.clone());
+        }
+        let mut past = self.0.past.lock().expect("no holder of the lock panics");
+        past.state(&*self.0.reader, size)
     }
 
     /// Asks the provenance graph, once it holds at least so many events.
@@ -668,12 +720,13 @@ impl Node {
         self.0.intake.write().expect("no holder of the lock panics").take();
         let pipeline = self.0.pipeline.lock().expect("no holder of the lock panics").take();
         let witnesses = self.0.witnesses.lock().expect("no holder of the lock panics").take();
+        let attesting = self.0.attesting.lock().expect("no holder of the lock panics").take();
         let node = self.clone();
         let finish = move || {
             pipeline.into_iter().for_each(Pipeline::join);
             node.0.projections.shut_down();
-            if let Some(thread) = witnesses {
-                thread.join().expect("asking witnesses does not panic");
+            for thread in witnesses.into_iter().chain(attesting) {
+                thread.join().expect("asking witnesses and computing digests does not panic");
             }
         };
         tokio::task::spawn_blocking(finish).await.expect("the threads end without a panic");
@@ -706,45 +759,79 @@ impl Node {
 
     /// Puts evidence on record, in the name of the ledger's own agent.
     async fn observe(&self, subject: EnvelopeId, claim: &Equivocation) -> Result<(), String> {
-        let agent = self.0.agent.lock().await;
-        let Some(key) = &*agent else { return Ok(()) };
         let json = serde_json::to_string(claim).expect("texts are JSON");
         let state = EQUIVOCATION.parse::<Name>().expect("a word is a name");
         let text = Text::new(json).map_err(|error| error.to_string())?;
-        let known = self.snapshot().state.clone();
         let object = Object::Envelope(subject);
         let on_record = |finding: &Finding| {
             finding.kind == FindingKind::Equivocation && finding.object == object
         };
-        if known.shown().any(on_record) {
+        let agent = self.0.agent.lock().await;
+        if self.snapshot().state.shown().any(on_record) {
             return Ok(());
         }
-        let chain = known.agent(&key.agent());
         let notice = StateNotice { text, ..StateNotice::new(subject, state) };
+        let message = |_| Message::Observe(Observe::Notice(notice));
+        self.append_own(agent.as_ref(), message).await.map(drop)
+    }
+
+    /// Appends a message of the ledger's own agent, if it has one, and says where it stands. Does not
+    /// wait for a receipt.
+    pub(crate) async fn say(
+        &self,
+        message: impl FnOnce(AgentId) -> Message,
+    ) -> Result<Option<Position>, String> {
+        let agent = self.0.agent.lock().await;
+        self.append_own(agent.as_ref(), message).await
+    }
+
+    /// The agent's key is held meanwhile, so that its chain has no gap.
+    async fn append_own(
+        &self,
+        key: Option<&AgentKey>,
+        message: impl FnOnce(AgentId) -> Message,
+    ) -> Result<Option<Position>, String> {
+        let Some(key) = key else { return Ok(None) };
+        let snapshot = self.snapshot();
+        let chain = snapshot.state.agent(&key.agent());
         let envelope = Envelope {
-            origin: known.origin().clone(),
+            origin: snapshot.state.origin().clone(),
             author: key.agent(),
             author_sequence: chain.map(|chain| chain.next_sequence).unwrap_or_default(),
             previous: chain.map(|chain| chain.last),
-            issued_at_us: self.snapshot().recorded_at(),
+            issued_at_us: snapshot.recorded_at(),
             trace_id: None,
             causes: Vec::new(),
-            message: Message::Observe(Observe::Notice(notice)),
+            message: message(key.agent()),
         };
         let signed = envelope.sign(key).and_then(SignedEnvelope::parse);
         let parsed = signed.map_err(|error| error.to_string())?;
         let appending = self.enqueue(parsed).await.map_err(|error| error.to_string())?;
         // Not its receipt: that may wait for witnesses.
         match appending.answer.await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(Placed::Committed(event))) => Ok(Some(event.position())),
+            Ok(Ok(Placed::Duplicate(position))) => Ok(Some(position)),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(AppendError::Unknown.to_string()),
         }
     }
 
+    fn downgrade(&self) -> WeakNode {
+        WeakNode(Arc::downgrade(&self.0))
+    }
+
     /// Where evidence is kept.
     pub(crate) fn evidence(&self) -> &EvidenceFile {
         &self.0.evidence
+    }
+}
+
+/// A node that may be gone.
+pub(crate) struct WeakNode(Weak<Inner>);
+
+impl WeakNode {
+    pub(crate) fn upgrade(&self) -> Option<Node> {
+        self.0.upgrade().map(Node)
     }
 }
 
@@ -838,6 +925,16 @@ fn check_signer(
     opened.map(|_| ()).ok_or_else(|| OpenError::SignedByAnother { key: key.to_string() })
 }
 
+/// Removes what an earlier version kept of rows, which the index has taken the place of.
+fn remove_old_rows(data: &Path) {
+    let old = data.join("rows");
+    // What can't be removed is in nobody's way.
+    let _removed = std::fs::remove_dir_all(&old);
+    for suffix in ["seal", "lock"] {
+        let _removed = std::fs::remove_file(old.with_extension(suffix));
+    }
+}
+
 fn open_evidence(data: &Path) -> Result<EvidenceFile, OpenError> {
     EvidenceFile::open(data).map_err(|(path, source)| OpenError::Evidence { path, source })
 }
@@ -864,6 +961,7 @@ impl Opened {
         tracing::info!(?recovery, data = %data.display(), "log opened");
         let reader: Arc<dyn LogReader> = Arc::new(reader);
         check_signer(&*reader, log_key, origin)?;
+        remove_old_rows(data);
         let tip = reader.tip();
         let (tree, frontier, nodes) =
             TreeFiles::open_on(fs, &data.join("tree"), &tip, &*reader, progress)?;

@@ -59,6 +59,6 @@ pub use draft::Draft;
 pub use entry::{Entry, Unreadable};
 pub use fold::{Fold, Partition, Poison};
 pub use memory::{InMemory, MemoryFold};
-pub use runner::{Cancelled, RETRY, Runner, Stage, Status};
+pub use runner::{Cancelled, FoldError, RETRY, Runner, Stage, Status, catch_up};
 pub use source::{Batch, FOLD_LIMIT, LogSource, Source, SourceError, Waited};
 pub use stored::{Projection, ProjectionError, Stored};

@@ -5,9 +5,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tally_protocol::{Position, TreeSize};
-use tally_store::ReadLimit;
+use tally_store::{LogReader, ReadLimit};
 
-use crate::source::{FOLD_LIMIT, Source, SourceError, Waited};
+use crate::source::{Batch, FOLD_LIMIT, Source, SourceError, Waited};
 use crate::stored::{Projection, ProjectionError};
 
 /// How long a projection that failed is left alone before it is tried again.
@@ -77,6 +77,35 @@ impl Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the projection was stopped before it came that far")]
 pub struct Cancelled;
+
+/// Why a projection does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum FoldError {
+    /// The log can't be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The events can't be folded.
+    #[error(transparent)]
+    Projection(#[from] ProjectionError),
+}
+
+/// Folds a log as far as it goes now, without a thread. `reached` hears of every new cursor.
+///
+/// # Errors
+/// [`FoldError`]; what was folded before is kept.
+pub fn catch_up(
+    projection: &mut dyn Projection,
+    log: &dyn LogReader,
+    mut reached: impl FnMut(Position),
+) -> Result<(), FoldError> {
+    let end = Position::at_tip(log.tip().size);
+    while projection.cursor() < end {
+        let batch = Batch::read(log, projection.cursor(), FOLD_LIMIT)?;
+        projection.take(&batch)?;
+        reached(projection.cursor());
+    }
+    Ok(())
+}
 
 /// A projection under way. Dropping it cancels it, and waits.
 pub struct Runner {
@@ -235,14 +264,6 @@ enum Next {
     Stop,
 }
 
-#[derive(Debug, thiserror::Error)]
-enum StepError {
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    #[error(transparent)]
-    Projection(#[from] ProjectionError),
-}
-
 impl<M: FnMut(&Status)> Work<M> {
     fn run(mut self) {
         let _ending = Ending(Arc::clone(&self.shared));
@@ -293,13 +314,13 @@ impl<M: FnMut(&Status)> Work<M> {
         }
     }
 
-    fn fold(&mut self, limit: ReadLimit) -> Result<u64, StepError> {
+    fn fold(&mut self, limit: ReadLimit) -> Result<u64, FoldError> {
         let batch = self.source.read(self.projection.cursor(), limit)?;
         let taken = batch.len().min(limit.events);
         Ok(self.projection.take(&batch[..taken])?)
     }
 
-    fn fail(&mut self, error: &StepError) {
+    fn fail(&mut self, error: &FoldError) {
         let position = self.projection.cursor();
         tracing::error!(projection = self.name, %position, %error, "a projection has stalled");
         self.tell(|status| {

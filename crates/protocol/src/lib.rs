@@ -21,6 +21,7 @@ pub mod limits;
 pub mod message;
 pub mod parts;
 pub mod signature;
+pub mod state_digest;
 pub mod wire;
 
 pub use as_of::{AsOf, TimeSearch, TimeStep};
@@ -32,4 +33,5 @@ pub use ids::{AuthorSequence, Digest, EnvelopeId, Position, Time, TraceId};
 pub use key::{AgentId, AgentKey, KeyError};
 pub use message::Message;
 pub use signature::BadSignature;
+pub use state_digest::StateDigest;
 pub use tally_tlog::{Origin, TreeSize};

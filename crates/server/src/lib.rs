@@ -6,6 +6,7 @@
 
 pub mod http;
 mod ledger;
+mod projections;
 mod proofs;
 mod query;
 mod replication;
@@ -15,6 +16,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tally_api::v1::ledger_server::LedgerServer;
+use tally_api::v1::projections_server::ProjectionsServer;
 use tally_api::v1::proofs_server::ProofsServer;
 use tally_api::v1::query_server::QueryServer;
 use tally_api::v1::replication_server::ReplicationServer;
@@ -78,6 +80,10 @@ pub async fn serve(
         .add_service(
             QueryServer::new(query::Service { node: node.clone() })
                 .max_decoding_message_size(MAX_QUESTION_BYTES),
+        )
+        .add_service(
+            ProjectionsServer::new(projections::Service { node: node.clone() })
+                .max_decoding_message_size(MAX_QUESTION_BYTES),
         );
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "serving");
@@ -124,10 +130,12 @@ async fn set_health(health: &HealthReporter, serving: bool) {
         health.set_serving::<ProofsServer<proofs::Service>>().await;
         health.set_serving::<QueryServer<query::Service>>().await;
         health.set_serving::<ReplicationServer<replication::Service>>().await;
+        health.set_serving::<ProjectionsServer<projections::Service>>().await;
     } else {
         health.set_not_serving::<LedgerServer<ledger::Service>>().await;
         health.set_not_serving::<ProofsServer<proofs::Service>>().await;
         health.set_not_serving::<QueryServer<query::Service>>().await;
         health.set_not_serving::<ReplicationServer<replication::Service>>().await;
+        health.set_not_serving::<ProjectionsServer<projections::Service>>().await;
     }
 }

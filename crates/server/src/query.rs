@@ -1,23 +1,21 @@
 //! What the log has come to. Every answer says the tree size it is as of.
 
-use std::sync::Arc;
-
 use tally_api::v1::get_lineage_request::{Direction as WireDirection, Start as WireStart};
 use tally_api::v1::get_workflow_request::Workflow as WireWorkflow;
 use tally_api::v1::query_server::Query;
 use tally_api::v1::{
-    AtLeast, GetAgentRequest, GetAgentResponse, GetComplianceRequest, GetComplianceResponse,
-    GetLineageRequest, GetLineageResponse, GetStateDigestRequest, GetStateDigestResponse,
-    GetWorkflowRequest, GetWorkflowResponse, ListFindingsRequest, ListFindingsResponse,
-    ListIntentsRequest, ListIntentsResponse, ListTasksRequest, ListTasksResponse,
-    SearchCatalogRequest, SearchCatalogResponse, Selector as WireSelector,
+    AsOf as WireAsOf, AtLeast, GetAgentRequest, GetAgentResponse, GetComplianceRequest,
+    GetComplianceResponse, GetLineageRequest, GetLineageResponse, GetStateDigestRequest,
+    GetStateDigestResponse, GetWorkflowRequest, GetWorkflowResponse, ListFindingsRequest,
+    ListFindingsResponse, ListIntentsRequest, ListIntentsResponse, ListTasksRequest,
+    ListTasksResponse, SearchCatalogRequest, SearchCatalogResponse, Selector as WireSelector,
 };
-use tally_api::{MAX_MESSAGE_BYTES, search_scope};
+use tally_api::{MAX_MESSAGE_BYTES, moment, search_scope};
 use tally_coordination::State;
 use tally_coordination::view::{
     self, AgentView, CatalogView, ComplianceView, FindingsView, Selector,
 };
-use tally_node::{Node, Snapshot};
+use tally_node::Node;
 use tally_protocol::message::Discover;
 use tally_protocol::{AgentId, EnvelopeId, TraceId, TreeSize};
 use tally_provenance::{Direction, Lineage, NodeRef, Start};
@@ -30,19 +28,31 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    async fn snapshot(&self, at_least: Option<AtLeast>) -> Result<Arc<Snapshot>, Status> {
-        let size = size(at_least);
-        self.node.snapshot_at_least(size).await.ok_or_else(stopping)
+    /// The state at the head, once that holds so many events; or at an earlier moment.
+    async fn state(
+        &self,
+        at_least: Option<AtLeast>,
+        as_of: Option<WireAsOf>,
+    ) -> Result<State, Status> {
+        let snapshot = self.node.snapshot_at_least(size(at_least)).await.ok_or_else(stopping)?;
+        let Some(as_of) = moment(as_of) else { return Ok(snapshot.state.clone()) };
+        let node = self.node.clone();
+        let earlier = move || {
+            let size = node.size_as_of(as_of).map_err(Answer::from)?;
+            node.state_as_of(size).map_err(Answer::from)
+        };
+        Ok(tokio::task::spawn_blocking(earlier).await.map_err(|_| stopping())??)
     }
 
-    /// Asks a snapshot what may take long: schemas and policies of many objects.
+    /// Asks a state what may take long: schemas and policies of many objects.
     async fn ask<T: Send + 'static>(
         &self,
         at_least: Option<AtLeast>,
+        as_of: Option<WireAsOf>,
         question: impl FnOnce(&State) -> T + Send + 'static,
     ) -> Result<T, Status> {
-        let snapshot = self.snapshot(at_least).await?;
-        let asked = tokio::task::spawn_blocking(move || question(&snapshot.state));
+        let state = self.state(at_least, as_of).await?;
+        let asked = tokio::task::spawn_blocking(move || question(&state));
         asked.await.map_err(|_| stopping())
     }
 }
@@ -61,26 +71,27 @@ impl Query for Service {
         &self,
         request: Request<GetAgentRequest>,
     ) -> Result<Response<GetAgentResponse>, Status> {
-        let GetAgentRequest { agent, at_least } = request.into_inner();
+        let GetAgentRequest { agent, at_least, as_of } = request.into_inner();
         let agent = AgentId::from_bytes(&agent)
             .map_err(|_| invalid("agent", "is no agent's key: 32 bytes of Ed25519"))?;
-        let snapshot = self.snapshot(at_least).await?;
-        Ok(Response::new(AgentView::of(&snapshot.state, &agent).into()))
+        let state = self.state(at_least, as_of).await?;
+        Ok(Response::new(AgentView::of(&state, &agent).into()))
     }
 
     async fn search_catalog(
         &self,
         request: Request<SearchCatalogRequest>,
     ) -> Result<Response<SearchCatalogResponse>, Status> {
-        let SearchCatalogRequest { criteria, at_least, searcher, capability } =
+        let SearchCatalogRequest { criteria, at_least, searcher, capability, as_of } =
             request.into_inner();
         let scope = search_scope(&searcher, &capability).map_err(|_| {
             invalid("searcher", "is no agent's key, or capability no envelope's id")
         })?;
         let criteria = Discover::from_wire(criteria.unwrap_or_default());
         let criteria = criteria.map_err(Answer::from)?;
-        let found =
-            self.ask(at_least, move |state| CatalogView::of(state, &criteria, &scope)).await?;
+        let found = self
+            .ask(at_least, as_of, move |state| CatalogView::of(state, &criteria, &scope))
+            .await?;
         Ok(Response::new(found.into()))
     }
 
@@ -88,11 +99,11 @@ impl Query for Service {
         &self,
         request: Request<ListIntentsRequest>,
     ) -> Result<Response<ListIntentsResponse>, Status> {
-        let ListIntentsRequest { selector: wanted, at_least } = request.into_inner();
+        let ListIntentsRequest { selector: wanted, at_least, as_of } = request.into_inner();
         let wanted = selector(wanted)?;
-        let snapshot = self.snapshot(at_least).await?;
-        let intents = view::intents(&snapshot.state, &wanted);
-        let as_of = snapshot.tip.size.as_u64();
+        let state = self.state(at_least, as_of).await?;
+        let intents = view::intents(&state, &wanted);
+        let as_of = state.next_position().0;
         let intents = intents.into_iter().map(Into::into).collect();
         Ok(Response::new(ListIntentsResponse { as_of, intents }))
     }
@@ -101,11 +112,11 @@ impl Query for Service {
         &self,
         request: Request<ListTasksRequest>,
     ) -> Result<Response<ListTasksResponse>, Status> {
-        let ListTasksRequest { selector: wanted, at_least } = request.into_inner();
+        let ListTasksRequest { selector: wanted, at_least, as_of } = request.into_inner();
         let wanted = selector(wanted)?;
-        let snapshot = self.snapshot(at_least).await?;
-        let tasks = view::tasks(&snapshot.state, &wanted);
-        let as_of = snapshot.tip.size.as_u64();
+        let state = self.state(at_least, as_of).await?;
+        let tasks = view::tasks(&state, &wanted);
+        let as_of = state.next_position().0;
         let tasks = tasks.into_iter().map(Into::into).collect();
         Ok(Response::new(ListTasksResponse { as_of, tasks }))
     }
@@ -183,15 +194,15 @@ impl Query for Service {
         &self,
         request: Request<GetComplianceRequest>,
     ) -> Result<Response<GetComplianceResponse>, Status> {
-        let GetComplianceRequest { at_least } = request.into_inner();
-        Ok(Response::new(self.ask(at_least, ComplianceView::of).await?.into()))
+        let GetComplianceRequest { at_least, as_of } = request.into_inner();
+        Ok(Response::new(self.ask(at_least, as_of, ComplianceView::of).await?.into()))
     }
 
     async fn list_findings(
         &self,
         request: Request<ListFindingsRequest>,
     ) -> Result<Response<ListFindingsResponse>, Status> {
-        let ListFindingsRequest { agent, at_least } = request.into_inner();
+        let ListFindingsRequest { agent, at_least, as_of } = request.into_inner();
         let agent = match agent.as_slice() {
             [] => None,
             bytes => Some(
@@ -200,7 +211,7 @@ impl Query for Service {
             ),
         };
         let found =
-            self.ask(at_least, move |state| FindingsView::of(state, agent.as_ref())).await?;
+            self.ask(at_least, as_of, move |state| FindingsView::of(state, agent.as_ref())).await?;
         Ok(Response::new(found.into()))
     }
 
@@ -208,9 +219,9 @@ impl Query for Service {
         &self,
         request: Request<GetStateDigestRequest>,
     ) -> Result<Response<GetStateDigestResponse>, Status> {
-        let GetStateDigestRequest { at_least } = request.into_inner();
+        let GetStateDigestRequest { at_least, as_of } = request.into_inner();
         let digest = |state: &State| (state.next_position().0, state.digest());
-        let (as_of, digest) = self.ask(at_least, digest).await?;
+        let (as_of, digest) = self.ask(at_least, as_of, digest).await?;
         Ok(Response::new(GetStateDigestResponse { as_of, digest: digest.0.to_vec() }))
     }
 }

@@ -7,6 +7,8 @@ use tally_api::ERROR_DOMAIN;
 use tally_api::tonic_types::{ErrorDetails, StatusExt};
 use tally_api::v1::Refused;
 use tally_coordination::{Cause, Refusal};
+use tally_node::history::HistoryError;
+use tally_node::projections::ManageError;
 use tally_node::{AppendError, FULL_RETRY_DELAY, ProofError, RETRY_DELAY};
 use tally_protocol::{EnvelopeId, Malformed};
 use tally_provenance::Unknown;
@@ -178,6 +180,34 @@ impl From<ProofError> for Answer {
                 | TreeError::WrongRoot { .. }
                 | TreeError::Missing(_),
             ) => internal(&message),
+        }
+    }
+}
+
+impl From<HistoryError> for Answer {
+    fn from(error: HistoryError) -> Self {
+        let message = error.to_string();
+        match error {
+            HistoryError::Read(error) => error.into(),
+            // What was admitted once is not admitted any more: the log or the program is broken.
+            HistoryError::Malformed { .. } | HistoryError::Refused { .. } => {
+                Self::new(Code::DataLoss, "damaged", message)
+            }
+        }
+    }
+}
+
+impl From<ManageError> for Answer {
+    fn from(error: ManageError) -> Self {
+        let message = error.to_string();
+        match error {
+            ManageError::Unknown { .. } => {
+                Self::new(Code::NotFound, "absent", message).field("name")
+            }
+            ManageError::Building { .. } | ManageError::NotBuilding { .. } => {
+                Self::new(Code::FailedPrecondition, "projection-build", message).field("name")
+            }
+            ManageError::Projection(_) => internal(&message),
         }
     }
 }

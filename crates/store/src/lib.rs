@@ -73,7 +73,7 @@ pub use mark::{Mark, claim};
 pub use reader::SegmentReader;
 pub use recover::{Cut, MarkReport, Recovery};
 pub use repair::repair;
-pub use rows::{Quarantined, Rows, RowsError, RowsId, RowsSnapshot, RowsState};
+pub use rows::{Change, Quarantined, Rows, RowsError, RowsId, RowsSnapshot, RowsState};
 pub use scan::{Located, Scan, ScanError, Scanned, SegmentStart, scan};
 pub use tree::{TreeError, TreeFiles, TreeReader, TreeReport};
 pub use writer::SegmentWriter;

@@ -1,13 +1,13 @@
 //! One event after the other, in the order of the log: chain, time, rules, tree, checkpoints.
 
 use tally_coordination::State;
-use tally_protocol::{ChainHash, Origin, Position, Time, TreeSize};
+use tally_protocol::{ChainHash, Message, Origin, Position, StateDigest, Time, TreeSize};
 use tally_tlog::{
     Checkpoint, Frontier, Hash, NodeId, SignedCheckpoint, VerifiedCheckpoint, VerifierKey,
 };
 
 use crate::examine::Examined;
-use crate::report::{FirstBad, Report, Verdict};
+use crate::report::{FirstBad, Report, StateDigests, Verdict};
 use crate::rerun::Rerun;
 
 /// What the examiner believes beforehand.
@@ -33,6 +33,17 @@ pub struct Judge {
     recorded_at: Time,
     signed_size: TreeSize,
     committed: TreeSize,
+    statements: Statements,
+}
+
+/// What the ledger's key says that the log has come to.
+#[derive(Debug, Clone, Default)]
+struct Statements {
+    /// The size that the next statement is to be for.
+    promised: Option<TreeSize>,
+    /// The state at that size, once it has passed.
+    kept: Option<State>,
+    counted: StateDigests,
 }
 
 impl Judge {
@@ -48,7 +59,8 @@ impl Judge {
         let recorded_at = state.recorded_at();
         let (signed_size, committed) = (TreeSize::ZERO, TreeSize::ZERO);
         let rerun = Rerun::new(state);
-        Self { trust, rerun, chain, frontier, recorded_at, signed_size, committed }
+        let statements = Statements::default();
+        Self { trust, rerun, chain, frontier, recorded_at, signed_size, committed, statements }
     }
 
     /// How many events hold.
@@ -109,7 +121,37 @@ impl Judge {
         self.recorded_at = at;
         self.chain = chain;
         self.frontier.append(leaf, on_node);
+        self.check_statement(next, &envelope.envelope().message)?;
         self.check_earlier()
+    }
+
+    /// Holds what the ledger's key says of the state to the state here.
+    fn check_statement(&mut self, at: Position, message: &Message) -> Result<(), FirstBad> {
+        let size = self.frontier.size();
+        if let Some(said) = StateDigest::of_message(message, &self.trust.keys, &self.trust.origin) {
+            let empty = || State::new(self.trust.origin.clone());
+            let kept = self.statements.kept.take();
+            let state = match said.size {
+                TreeSize::ZERO => Some(empty()),
+                said => kept.filter(|kept| Position::at_tip(said) == kept.next_position()),
+            };
+            match state.map(|state| state.digest()) {
+                None => self.statements.counted.unchecked += 1,
+                Some(digest) if digest == said.digest => self.statements.counted.agreed += 1,
+                Some(digest) => {
+                    let StateDigest { size, digest: said, .. } = said;
+                    let found = format!(
+                        "the ledger's key says that {size} events come to {said}; they come to {digest}"
+                    );
+                    return Err(FirstBad::new(at, "state", found));
+                }
+            }
+            self.statements.promised = Some(said.next).filter(|next| *next > size);
+        }
+        if self.statements.promised == Some(size) {
+            self.statements.kept = Some(self.rerun.state.clone());
+        }
+        Ok(())
     }
 
     /// History contains every tree head that the examiner kept.
@@ -208,7 +250,8 @@ impl Judge {
             (None, false) => Verdict::Incomplete,
         };
         let root = self.frontier.root();
-        let decisions = self.rerun.decisions();
-        Report { verdict, size, root, first_bad, signed_size: self.signed_size, decisions, notes }
+        let (decisions, state_digests) = (self.rerun.decisions(), self.statements.counted);
+        let signed_size = self.signed_size;
+        Report { verdict, size, root, first_bad, signed_size, decisions, state_digests, notes }
     }
 }

@@ -26,4 +26,4 @@ pub use bundle::{
 pub use examine::{Examined, examine};
 pub use judge::{Judge, Trust};
 pub use ledger::{Item, verify_ledger};
-pub use report::{Decisions, FirstBad, Report, Verdict};
+pub use report::{Decisions, FirstBad, Report, StateDigests, Verdict};

@@ -33,7 +33,8 @@ pub struct FirstBad {
     /// Where: the position of the event, or the one that would come next.
     pub position: Position,
     /// Which check: a rule of admission as in `R12.intent-open`, or one of `frame`, `event`,
-    /// `position`, `time`, `chain`, `envelope`, `signature`, `tree`, `checkpoint`, `mark`, `tile`.
+    /// `position`, `time`, `chain`, `envelope`, `signature`, `state`, `tree`, `checkpoint`, `mark`,
+    /// `tile`.
     pub rule: String,
     /// What was found, for people.
     pub found: String,
@@ -64,8 +65,19 @@ pub struct Report {
     pub signed_size: TreeSize,
     /// Decisions that were made again on the way: policies, evaluations, auctions.
     pub decisions: Decisions,
+    /// What the ledger's key says that its log has come to, held to what it does come to.
+    pub state_digests: StateDigests,
     /// What is missing for a verdict, or worth knowing.
     pub notes: Vec<String>,
+}
+
+/// How many statements of the ledger's key about its state there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct StateDigests {
+    /// Those that say what the examiner came to as well.
+    pub agreed: u64,
+    /// Those about a state that the examiner had not been told to keep.
+    pub unchecked: u64,
 }
 
 /// Every decision that admissions rested on, in one number: whoever judges the same log anywhere

@@ -6,6 +6,7 @@
 //! | [`kill`] | SIGKILL at any moment, also while the server starts |
 //! | [`strace`] | one system call fails, is slow, or is the last: errors injected by `strace` |
 //! | [`full`] | a disk that is full, and is not any more |
+//! | [`replay`] | SIGKILL while a projection is built again from a long history |
 //! | [`world`] | a ledger under attack: directory, server, agents, receipts |
 //! | [`load`] | the agents |
 //! | [`check`] | the judge: the whole log verified, and every receipt compared with it |
@@ -18,6 +19,7 @@ pub mod check;
 pub mod full;
 pub mod kill;
 pub mod load;
+pub mod replay;
 pub mod strace;
 mod violation;
 pub mod world;

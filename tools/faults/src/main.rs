@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
-use tally_faults::{CANNOT, Failure, Report, full, kill, strace};
+use tally_faults::{CANNOT, Failure, Report, full, kill, replay, strace};
 
 /// Real faults against the real server.
 ///
@@ -41,6 +41,17 @@ enum Attack {
         /// Only cases with this in their name.
         #[arg(long, default_value = "", hide_default_value = true)]
         only: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Build a projection again from a long history while the ledger serves, with kills.
+    Replay {
+        /// Events of the history.
+        #[arg(long, default_value_t = 1_000_000)]
+        events: u64,
+        /// Kills while it is built.
+        #[arg(long, default_value_t = 5)]
+        kills: u64,
         #[command(flatten)]
         common: Common,
     },
@@ -79,6 +90,7 @@ fn main() -> ExitCode {
             None => strace(cases, &only, &common),
             Some(why) => cannot("strace", &why),
         },
+        Attack::Replay { events, kills, common } => replay(events, kills, &common),
         Attack::Full { inside: true, common } => fill(&common),
         Attack::Full { inside: false, common } => unshare(&common),
     }
@@ -116,6 +128,35 @@ fn kill_text(summary: &kill::Summary) -> String {
         "{cycles} kills under load and {kills_during_start} during start, {ledgers} ledgers, \
          {events} events, {receipts} receipts of which {duplicates} are duplicates; \
          {seconds:.1} s, {rate:.1} kills a second{hung}"
+    )
+}
+
+fn replay(events: u64, kills: u64, common: &Common) -> ExitCode {
+    common.run(
+        events,
+        |directory, progress| {
+            let directory = directory.to_owned();
+            let campaign = replay::Campaign { events, kills, seed: common.seed, directory };
+            campaign.run(progress)
+        },
+        replay_text,
+    )
+}
+
+fn replay_text(summary: &replay::Summary) -> String {
+    let replay::Summary { events, kills, before, during, events_per_second, seconds, .. } = summary;
+    let took = |name: &str, times: &replay::Latencies| {
+        let replay::Latencies { appends, median_us, p99_us, longest_us } = times;
+        format!(
+            "\n{appends:>9}  appends {name}: median {median_us} µs, 99 % within {p99_us} µs, \
+             longest {longest_us} µs"
+        )
+    };
+    format!(
+        "{events} events, {kills} kills, built in {seconds:.1} s with all starts, at most \
+         {events_per_second:.0} events a second{}{}",
+        took("before", before),
+        took("during", during),
     )
 }
 

@@ -128,6 +128,23 @@ pub enum Violation {
     /// A full disk ended the ledger, instead of having it refuse appends.
     #[error("a full disk stopped the ledger; it must refuse with RESOURCE_EXHAUSTED and go on")]
     StoppedByFullDisk,
+    /// A build of a projection did not go on where it was when the server was killed.
+    #[error("a build had come to {at}, and after a start it is at {cursor}")]
+    Restarted {
+        /// Where it was seen.
+        at: u64,
+        /// Where it went on.
+        cursor: u64,
+    },
+    /// A build of a projection did not come to its end.
+    #[error("a build was begun, came to {at}, and was never switched in")]
+    NeverBuilt {
+        /// Where it was seen.
+        at: u64,
+    },
+    /// A projection that was built again has other rows.
+    #[error("built again, the projection has other rows")]
+    OtherRows,
     /// A full disk was never noticed.
     #[error("the disk is full, and nothing is refused")]
     NeverRefused,

@@ -13,8 +13,8 @@ use tally_protocol::event::ChainHash;
 use tally_protocol::message::{AdvertiseCapability, Intent, Message};
 use tally_protocol::parts::Label;
 use tally_protocol::{
-    AgentKey, AuthorSequence, Digest, Envelope, EnvelopeId, Event, Position, SignedEnvelope, Time,
-    TraceId, wire,
+    AgentKey, AuthorSequence, Digest, Envelope, EnvelopeId, Event, Position, SignedEnvelope,
+    StateDigest, Time, TraceId, wire,
 };
 use tally_provenance::Subject;
 use tally_tlog::{
@@ -353,6 +353,13 @@ pub fn note(rng: &mut Rng) -> Vec<u8> {
         other_key().countersign(&mut note).expect("room");
     }
     note.to_bytes()
+}
+
+/// What a ledger's key says of its state.
+pub fn state_digest(rng: &mut Rng) -> Vec<u8> {
+    let mut number = || TreeSize::new(rng.edge());
+    let (size, next) = (number(), number());
+    StateDigest { size, digest: Digest([7; 32]), next }.text(&log_origin()).into_bytes()
 }
 
 fn tree(leaves: usize) -> MemoryTree {

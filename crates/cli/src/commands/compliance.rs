@@ -1,7 +1,6 @@
 //! `tally compliance`: what the policies in force do not allow any more.
 
 use tally_coordination::view::ComplianceView;
-use tally_protocol::TreeSize;
 
 use crate::args::ComplianceArgs;
 use crate::error::CliError;
@@ -11,10 +10,8 @@ use crate::source::Source;
 pub(crate) async fn run(args: ComplianceArgs, output: Output) -> Result<(), CliError> {
     let source = Source::open(&args.source, output).await?;
     let found = match &source {
-        Source::Server(client) if args.at.as_of.is_none() => {
-            client.compliance(TreeSize::ZERO).await?
-        }
-        _ => ComplianceView::of(&source.state_as_of(args.at.as_of).await?),
+        Source::Server(client) => client.compliance(args.at.as_of).await?,
+        Source::Directory(_) => ComplianceView::of(&source.state_as_of(args.at.as_of).await?),
     };
     output.answer(&found, text);
     Ok(())

@@ -1,7 +1,6 @@
 //! `tally findings`: what the log holds against somebody.
 
 use tally_coordination::view::FindingsView;
-use tally_protocol::TreeSize;
 
 use crate::args::FindingsArgs;
 use crate::error::CliError;
@@ -12,10 +11,8 @@ pub(crate) async fn run(args: FindingsArgs, output: Output) -> Result<(), CliErr
     let agent = args.agent.as_ref();
     let source = Source::open(&args.source, output).await?;
     let found = match &source {
-        Source::Server(client) if args.at.as_of.is_none() => {
-            client.findings(agent, TreeSize::ZERO).await?
-        }
-        _ => FindingsView::of(&source.state_as_of(args.at.as_of).await?, agent),
+        Source::Server(client) => client.findings(agent, args.at.as_of).await?,
+        Source::Directory(_) => FindingsView::of(&source.state_as_of(args.at.as_of).await?, agent),
     };
     output.answer(&found, text);
     Ok(())

@@ -16,6 +16,7 @@ pub(crate) mod log;
 pub(crate) mod mirror;
 pub(crate) mod objects;
 pub(crate) mod policy;
+pub(crate) mod projection;
 pub(crate) mod prove;
 pub(crate) mod provide;
 pub(crate) mod pursue;

@@ -6,14 +6,14 @@ use std::path::Path;
 use tally_coordination::view::{
     self, CapabilityView, CatalogView, IntentView, MatchView, Scope, Selector, TaskView,
 };
+use tally_protocol::Time;
 use tally_protocol::message::Discover;
 use tally_protocol::parts::{Label, Name, Schema, Text};
-use tally_protocol::{Time, TreeSize};
 
 use crate::args::{CatalogArgs, ObjectArgs};
 use crate::error::CliError;
 use crate::output::{Output, duration_text, short, table};
-use crate::source::{Source, state_of};
+use crate::source::Source;
 use crate::text::read_text;
 
 pub(crate) async fn catalog(args: CatalogArgs, output: Output) -> Result<(), CliError> {
@@ -21,10 +21,10 @@ pub(crate) async fn catalog(args: CatalogArgs, output: Output) -> Result<(), Cli
     let scope = Scope { searcher: args.searcher, capability: args.why_not };
     let source = Source::open(&args.source, output).await?;
     let catalog = match &source {
-        Source::Server(client) if args.at.as_of.is_none() => {
-            client.catalog(&criteria, &scope, TreeSize::ZERO).await?
+        Source::Server(client) => client.catalog(&criteria, &scope, args.at.as_of).await?,
+        Source::Directory(_) => {
+            CatalogView::of(&source.state_as_of(args.at.as_of).await?, &criteria, &scope)
         }
-        _ => CatalogView::of(&source.state_as_of(args.at.as_of).await?, &criteria, &scope),
     };
     let nothing = catalog.matches.is_empty() && catalog.near_misses.is_empty();
     if let Some(id) = args.why_not.filter(|_| nothing) {
@@ -128,10 +128,11 @@ struct Intents {
 
 pub(crate) async fn intent(args: ObjectArgs, output: Output) -> Result<(), CliError> {
     let selector = selector(&args)?;
-    let (as_of, intents) = match Source::open(&args.source, output).await? {
-        Source::Server(client) => client.intents(selector).await?,
-        Source::Directory(reader) => {
-            let state = state_of(&reader)?;
+    let source = Source::open(&args.source, output).await?;
+    let (as_of, intents) = match &source {
+        Source::Server(client) => client.intents(selector, args.at.as_of).await?,
+        Source::Directory(_) => {
+            let state = source.state_as_of(args.at.as_of).await?;
             (state.next_position().0, view::intents(&state, &selector))
         }
     };
@@ -198,10 +199,11 @@ struct Tasks {
 
 pub(crate) async fn task(args: ObjectArgs, output: Output) -> Result<(), CliError> {
     let selector = selector(&args)?;
-    let (as_of, tasks) = match Source::open(&args.source, output).await? {
-        Source::Server(client) => client.tasks(selector).await?,
-        Source::Directory(reader) => {
-            let state = state_of(&reader)?;
+    let source = Source::open(&args.source, output).await?;
+    let (as_of, tasks) = match &source {
+        Source::Server(client) => client.tasks(selector, args.at.as_of).await?,
+        Source::Directory(_) => {
+            let state = source.state_as_of(args.at.as_of).await?;
             (state.next_position().0, view::tasks(&state, &selector))
         }
     };

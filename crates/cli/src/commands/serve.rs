@@ -1,13 +1,13 @@
 //! `tally serve`: a ledger that runs until it is told to stop.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::json;
 use tally_node::witnessing::Witnesses;
 use tally_node::{Config, Node, metrics};
-use tally_tlog::Checkpoint;
 use tally_witness::Collector;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,7 +34,9 @@ pub(crate) async fn run(args: ServeArgs, output: Output) -> Result<(), CliError>
     }
     let witnesses =
         args.witness_policy.as_deref().map(|file| witnesses(file, &args)).transpose()?;
-    let node = open_node(&args.data, identity, seen, witnesses, output)?;
+    let state_digest_every = NonZeroU64::new(args.state_digest_every);
+    let own = |config| Config { seen, witnesses, state_digest_every, ..config };
+    let node = open_node(&args.data, identity, own, output)?;
     let http = match args.http {
         Some(address) => Some(serve_http(&node, address).await?),
         None => None,
@@ -84,17 +86,16 @@ fn witnesses(file: &std::path::Path, args: &ServeArgs) -> Result<Witnesses, CliE
     Ok(Witnesses { collector, required: args.witnesses_required })
 }
 
-/// Opens a node, with progress for people.
+/// Opens a node as `own` would have it, with progress for people.
 pub(crate) fn open_node(
     data: &std::path::Path,
     identity: Identity,
-    seen: Vec<Checkpoint>,
-    witnesses: Option<Witnesses>,
+    own: impl FnOnce(Config) -> Config,
     output: Output,
 ) -> Result<Node, CliError> {
     let Identity { origin, signer } = identity;
     let agent = Some(own_agent(data)?);
-    let config = Config { seen, witnesses, agent, ..Config::new(data.to_owned(), origin, signer) };
+    let config = own(Config { agent, ..Config::new(data.to_owned(), origin, signer) });
     let bar = output.progress("opening", 0);
     let node = Node::open(config, |progress| {
         bar.set_length(progress.bytes_total);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tally_client::{Client, Context};
+use tally_client::{Client, Context, When};
 use tally_coordination::view::Selector;
 use tally_protocol::message::TaskStart;
 use tally_protocol::{EnvelopeId, Message, Position, Time, TraceId};
@@ -71,7 +71,7 @@ async fn pin(client: &Client, start: &mut TaskStart) -> Result<(), CliError> {
         return Ok(());
     }
     let selector = Selector { id: Some(start.intent), ..Selector::default() };
-    let (_, intents) = client.intents(selector).await?;
+    let (_, intents) = client.intents(selector, When::HEAD).await?;
     let mut offers = intents.iter().flat_map(|intent| &intent.offers);
     start.policy_set =
         offers.find(|offer| offer.id == start.offer).and_then(|offer| offer.policy_set);

@@ -1,6 +1,7 @@
 //! `tally why`: how an award came about.
 
 use serde::Serialize;
+use tally_client::When;
 use tally_coordination::view::{self, AuctionView, IntentView, OfferView, Selector, TaskView};
 use tally_protocol::EnvelopeId;
 use tally_protocol::message::{Candidate, Evaluation};
@@ -30,12 +31,13 @@ pub(crate) async fn run(args: WhyArgs, output: Output) -> Result<(), CliError> {
     let by_id = |id| Selector { id: Some(id), ..Selector::default() };
     let (as_of, intent, only) = match Source::open(&args.source, output).await? {
         Source::Server(client) => {
-            let (as_of, intents) = client.intents(by_id(args.id)).await?;
+            let (as_of, intents) = client.intents(by_id(args.id), When::HEAD).await?;
             match intents.into_iter().next() {
                 Some(intent) => (as_of, Some(intent), None),
-                None => match client.tasks(by_id(args.id)).await?.1.first() {
+                None => match client.tasks(by_id(args.id), When::HEAD).await?.1.first() {
                     Some(task) => {
-                        let (as_of, intents) = client.intents(by_id(task.intent)).await?;
+                        let (as_of, intents) =
+                            client.intents(by_id(task.intent), When::HEAD).await?;
                         (as_of, intents.into_iter().next(), Some(task.id))
                     }
                     None => (as_of, None, None),

@@ -37,7 +37,7 @@ pub(crate) async fn run(args: DemoArgs, output: Output) -> Result<(), CliError> 
     };
     let script = Script::new(trace)?;
     let node =
-        open_node(&args.data, open_identity(&args.data, None, None)?, Vec::new(), None, output)?;
+        open_node(&args.data, open_identity(&args.data, None, None)?, |config| config, output)?;
     let listener = listen(&args).await?;
     let address = listener.local_addr().map_err(|error| CliError::failed("the listener", error))?;
     let url = format!("http://{address}");

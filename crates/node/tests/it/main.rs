@@ -4,4 +4,5 @@ mod author;
 mod disk;
 mod pipeline;
 mod planning;
+mod projections;
 mod seen;

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use tally_protocol::{AgentKey, AuthorSequence, EnvelopeId, Position};
+use tally_protocol::Position;
 use tally_store::{
-    LogReader, Row, Rows, RowsState, SegmentReader, Tip, TreeError, TreeFiles, TreeReader,
+    Change, LogReader, Quarantined, Rows, RowsId, RowsState, SegmentReader, Tip, TreeError,
+    TreeFiles, TreeReader,
 };
 use tally_tlog::{Frontier, HashReader, NodeId, TreeSize, inclusion_proof, verify_inclusion};
 
@@ -171,25 +172,29 @@ fn events_without_the_commit_s_root_are_refused() {
     assert!(matches!(error, Err(TreeError::WrongRoot { .. })));
 }
 
-fn rows_of(count: u64) -> Vec<Row> {
-    let author = AgentKey::from_seed(&[1; 32]).agent();
-    let row = |n: u64| {
-        let mut envelope = [0; 32];
-        envelope[..8].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
-        let (sequence, position) = (AuthorSequence(n), Position(n));
-        Row { envelope: EnvelopeId(envelope), author, sequence, position }
-    };
-    (0..count).map(row).collect()
+/// A row for each of so many events, at scattered keys.
+fn rows_of(count: u64) -> Vec<Change> {
+    let key = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes().to_vec();
+    (0..count).map(|n| (key(n), Some(n.to_be_bytes().to_vec()))).collect()
 }
 
-fn check_rows(rows: &Rows, expected: &[Row]) {
+fn open_rows(dir: &Path, size: u64) -> (Rows, RowsState) {
+    let id = RowsId { name: "test".into(), version: 1, start: Position(0) };
+    Rows::open(dir, id, TreeSize::new(size)).expect("open")
+}
+
+fn keep(rows: &Rows, changes: &[Change]) {
+    let next = Position(rows.cursor().0 + changes.len() as u64);
+    rows.commit(next, changes.to_vec(), &[]).expect("commit");
+}
+
+fn check_rows(rows: &Rows, expected: &[Change]) {
     assert_eq!(rows.cursor().0, expected.len() as u64);
-    for row in expected {
-        assert_eq!(rows.envelope(&row.envelope).expect("read"), Some(row.position));
-        let by_author = rows.author(&row.author, row.sequence).expect("read");
-        assert_eq!(by_author, Some(row.position));
+    for (key, value) in expected {
+        assert_eq!(rows.get(key).expect("read"), *value);
     }
-    assert_eq!(rows.envelope(&EnvelopeId([9; 32])).expect("read"), None);
+    assert_eq!(rows.get(&[9; 8]).expect("read"), None);
+    assert_eq!(rows.digest().expect("read").1, expected.len() as u64);
 }
 
 #[test]
@@ -197,15 +202,24 @@ fn rows_are_kept_and_looked_up() {
     let temp = tempfile::tempdir().expect("a directory");
     let dir = temp.path().join("rows");
     let all = rows_of(50);
-    let (rows, state) = Rows::open(&dir, TreeSize::ZERO).expect("open");
+    let (rows, state) = open_rows(&dir, 0);
     assert_eq!(state, RowsState::New);
-    rows.index(&all[..30]).expect("index");
+    keep(&rows, &all[..30]);
     check_rows(&rows, &all[..30]);
-    rows.index(&all[30..]).expect("index");
+    let (before, digest) = (rows.snapshot().expect("open"), rows.digest().expect("read"));
+    keep(&rows, &all[30..]);
+    // A snapshot stays what it was.
+    assert_eq!(before.digest().expect("read"), digest);
+    assert_ne!(rows.digest().expect("read"), digest);
+    let poison = Quarantined { position: Position(50), reason: "bad".into() };
+    let removed = vec![(all[7].0.clone(), None)];
+    rows.commit(Position(51), removed, std::slice::from_ref(&poison)).expect("commit");
     drop(rows);
-    let (rows, state) = Rows::open(&dir, TreeSize::new(50)).expect("open");
-    assert_eq!(state, RowsState::Kept);
-    check_rows(&rows, &all);
+    let (rows, state) = open_rows(&dir, 51);
+    assert_eq!((state, rows.cursor()), (RowsState::Kept, Position(51)));
+    assert_eq!(rows.quarantined().expect("read"), [poison]);
+    assert_eq!(rows.get(&all[7].0).expect("read"), None);
+    assert_eq!(rows.get(&all[8].0).expect("read"), all[8].1);
 }
 
 #[test]
@@ -213,11 +227,11 @@ fn rows_ahead_of_the_log_are_wiped() {
     let temp = tempfile::tempdir().expect("a directory");
     let dir = temp.path().join("rows");
     let all = rows_of(5);
-    Rows::open(&dir, TreeSize::new(5)).expect("open").0.index(&all).expect("index");
-    let (rows, state) = Rows::open(&dir, TreeSize::new(4)).expect("open");
+    keep(&open_rows(&dir, 5).0, &all);
+    let (rows, state) = open_rows(&dir, 4);
     assert_eq!(state, RowsState::WipedAhead { cursor: Position(5) });
     check_rows(&rows, &[]);
-    rows.index(&all[..4]).expect("index");
+    keep(&rows, &all[..4]);
     check_rows(&rows, &all[..4]);
 }
 
@@ -227,9 +241,9 @@ fn damaged_rows_are_rebuilt_to_the_same() {
     let temp = tempfile::tempdir().expect("a directory");
     let dir = temp.path().join("rows");
     let all = rows_of(40);
-    let (rows, _) = Rows::open(&dir, TreeSize::ZERO).expect("open");
+    let (rows, _) = open_rows(&dir, 0);
     for chunk in all.chunks(8) {
-        rows.index(chunk).expect("index");
+        keep(&rows, chunk);
     }
     drop(rows);
     let saved = Saved::take(&dir);
@@ -242,9 +256,9 @@ fn damaged_rows_are_rebuilt_to_the_same() {
             let mut bad = bytes.clone();
             bad[at] ^= 1;
             fs::write(path, bad).expect("write");
-            let (rows, state) = Rows::open(&dir, TreeSize::new(40)).expect("open");
+            let (rows, state) = open_rows(&dir, 40);
             wiped += u32::from(state != RowsState::Kept);
-            rows.index(&all[rows.cursor().0 as usize..]).expect("index");
+            keep(&rows, &all[rows.cursor().0 as usize..]);
             check_rows(&rows, &all);
         }
     }
@@ -252,11 +266,12 @@ fn damaged_rows_are_rebuilt_to_the_same() {
 }
 
 #[test]
-#[should_panic(expected = "rows follow the cursor")]
-fn a_gap_in_the_rows_is_a_defect() {
+#[should_panic(expected = "a cursor only goes on")]
+fn a_cursor_that_goes_back_is_a_defect() {
     let temp = tempfile::tempdir().expect("a directory");
-    let (rows, _) = Rows::open(&temp.path().join("rows"), TreeSize::ZERO).expect("open");
-    let _unreached = rows.index(&rows_of(2)[1..]);
+    let (rows, _) = open_rows(&temp.path().join("rows"), 0);
+    keep(&rows, &rows_of(2));
+    let _unreached = rows.commit(Position(1), Vec::new(), &[]);
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub use keys::{did_key, origin, pem, secret_key, verifier_key};
 pub use proofs::{consistency_proof, inclusion_proof};
 pub use signed::{envelope, event, message_json, signed_envelope};
 pub use store::{ledger, mark, segment};
-pub use text::{checkpoint, log_proof, note};
+pub use text::{checkpoint, log_proof, note, state_digest};
 pub use wire::{answers, append_response, requests};
 pub use witness::{add_checkpoint, cosignature, entry_bundle, tile_path, witness_policy};
 
@@ -152,6 +152,7 @@ targets! {
     note: seeds::note, as_it_is, Grammar::Text, Memory::USUAL;
     checkpoint: seeds::checkpoint, as_it_is, Grammar::Text, Memory::USUAL;
     log_proof: seeds::log_proof, as_it_is, Grammar::Text, Memory::USUAL;
+    state_digest: seeds::state_digest, as_it_is, Grammar::Text, Memory::USUAL;
     verifier_key: seeds::verifier_key, as_it_is, Grammar::Text, Memory::USUAL;
     secret_key: seeds::secret_key, as_it_is, Grammar::Text, Memory::USUAL;
     origin: seeds::origin, as_it_is, Grammar::Text, Memory::USUAL;

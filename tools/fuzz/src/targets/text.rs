@@ -1,5 +1,6 @@
 //! What the log signs: notes, checkpoints and the proof files that hold them.
 
+use tally_protocol::StateDigest;
 use tally_tlog::{Checkpoint, LogProof, Note, SignedCheckpoint, leaf_hash};
 
 use crate::seeds;
@@ -49,6 +50,20 @@ pub fn checkpoint(data: &[u8]) -> Outcome {
         }
         Err(error) => Outcome::refused(&error),
     }
+}
+
+/// What a ledger's key says of its state: written back as it came.
+pub fn state_digest(data: &[u8]) -> Outcome {
+    let origin = seeds::log_origin();
+    let Ok(text) = std::str::from_utf8(data) else { return Outcome::refused(&"not UTF-8") };
+    let Some(said) = StateDigest::parse(text, &origin) else {
+        return Outcome::refused(&"no digest");
+    };
+    assert_eq!(said.text(&origin), text, "a state digest has one text");
+    let note = said.sign(&origin, seeds::log_key());
+    let keys = [seeds::log_key().verifier_key()];
+    assert_eq!(StateDigest::open(&note, &keys, &origin), Some(said));
+    Outcome::accepted("state digest")
 }
 
 /// A proof file: written back as it came; it proves one leaf and no other.

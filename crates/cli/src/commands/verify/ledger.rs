@@ -5,7 +5,9 @@ use std::path::Path;
 use tally_protocol::{Origin, Position};
 use tally_store::{Located, ScanError, Scanned, scan};
 use tally_tlog::{Checkpoint, VerifierKey};
-use tally_verify::{Decisions, FirstBad, Item, Report, Trust, Verdict, verify_ledger};
+use tally_verify::{
+    Decisions, FirstBad, Item, Report, StateDigests, Trust, Verdict, verify_ledger,
+};
 
 use crate::error::CliError;
 use crate::keys::{log_key_in, parse_origin};
@@ -168,6 +170,12 @@ pub(super) fn text(report: &Report) -> String {
     if report.decisions.count > 0 {
         let Decisions { count, digest } = &report.decisions;
         text.push_str(&format!("\n{count} decisions made again, together {digest}"));
+    }
+    let StateDigests { agreed, unchecked } = report.state_digests;
+    if agreed + unchecked > 0 {
+        let others =
+            if unchecked > 0 { format!(", {unchecked} not held to it") } else { String::new() };
+        text.push_str(&format!("\n{agreed} state digests of the ledger's key agree{others}"));
     }
     for note in &report.notes {
         text.push_str(&format!("\nnote: {note}"));
