@@ -34,6 +34,7 @@ impl Graph {
         id: EnvelopeId,
         envelope: &Envelope,
     ) {
+        self.store.forget_touched();
         self.next = self.next.max(Position(position.0.saturating_add(1)));
         let (author, trace_id) = (envelope.author, envelope.trace_id);
         let at = At { position, recorded_at, id, author, trace_id };

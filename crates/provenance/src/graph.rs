@@ -90,6 +90,11 @@ impl Graph {
         self.store.edge_count()
     }
 
+    /// The edges that the event folded last made or strengthened, each once.
+    pub fn touched(&self) -> Vec<Edge> {
+        self.store.edges(self.store.touched())
+    }
+
     /// The edges to what a node came from, by position; none for an unknown node.
     pub fn edges_from(&self, node: &NodeRef) -> Vec<Edge> {
         let node = self.store.find_node(node);

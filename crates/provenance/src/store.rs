@@ -89,6 +89,8 @@ pub(crate) struct Store {
     nodes: Vec<Node>,
     by_key: HashMap<Key, NodeIx>,
     links: Vec<Link>,
+    /// What was made or strengthened since it was last forgotten.
+    touched: Vec<EdgeIx>,
     texts: Vec<Arc<str>>,
     by_text: HashMap<Arc<str>, TextIx>,
     digests: BTreeMap<TextIx, Vec<NodeIx>>,
@@ -142,12 +144,22 @@ impl Store {
         match self.find_link(link.from, link.relation, link.to) {
             None => self.push_link(link),
             Some(known) => {
-                let known = &mut self.links[known.at()];
-                if link.class > known.class {
-                    (known.class, known.position) = (link.class, link.position);
+                let held = &mut self.links[known.at()];
+                if link.class > held.class {
+                    (held.class, held.position) = (link.class, link.position);
+                    self.touched.push(known);
                 }
             }
         }
+    }
+
+    /// Forgets what was made or strengthened so far.
+    pub(crate) fn forget_touched(&mut self) {
+        self.touched.clear();
+    }
+
+    pub(crate) fn touched(&self) -> impl Iterator<Item = EdgeIx> + '_ {
+        self.touched.iter().copied()
     }
 
     pub(crate) fn find_node(&self, node: &NodeRef) -> Option<NodeIx> {
@@ -283,5 +295,6 @@ impl Store {
         self.nodes[link.from.at()].out.push(edge);
         self.nodes[link.to.at()].into.push(edge);
         self.links.push(link);
+        self.touched.push(edge);
     }
 }
