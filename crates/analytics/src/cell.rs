@@ -6,15 +6,35 @@ use tally_protocol::{
     AgentId, AuthorSequence, ChainHash, Digest, EnvelopeId, Position, Time, TraceId,
 };
 
-/// A value of a table.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// A value of a table or of an answer.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// There is none.
     Null,
     /// A number, a time, or a flag as 0 or 1.
     Integer(i64),
+    /// A number with a fraction; only in answers.
+    Real(f64),
     /// A text, an id or JSON.
     Text(String),
+    /// Bytes; only in answers.
+    Bytes(Vec<u8>),
+}
+
+impl Value {
+    /// As JSON: numbers, texts, null; bytes in hexadecimal, and a number without end as a text.
+    pub fn to_json(self) -> serde_json::Value {
+        match self {
+            Self::Null => serde_json::Value::Null,
+            Self::Integer(number) => number.into(),
+            Self::Real(number) => match serde_json::Number::from_f64(number) {
+                Some(number) => number.into(),
+                None => number.to_string().into(),
+            },
+            Self::Text(text) => text.into(),
+            Self::Bytes(bytes) => hex::encode(bytes).into(),
+        }
+    }
 }
 
 /// What a column holds.

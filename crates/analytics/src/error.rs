@@ -61,15 +61,18 @@ pub enum FoldError {
     /// The tables are damaged on disk; they can be made anew.
     #[error("the tables are damaged: {0}")]
     Damaged(rusqlite::Error),
+    /// A look at all pages found damage; the tables can be made anew.
+    #[error("the tables are damaged: {0}")]
+    Pages(String),
+    /// The tables hold what the log does not; they can be made anew.
+    #[error("the tables are not of this log: {0}")]
+    Strays(&'static str),
     /// The tables can't be written.
     #[error("the tables can't be written: {0}")]
     Write(rusqlite::Error),
     /// The tables could not be made anew.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// A materialized view could not be brought up to date.
-    #[error(transparent)]
-    View(#[from] ViewError),
 }
 
 /// Why a statement has no answer.
@@ -128,14 +131,9 @@ pub enum ViewError {
     /// There is none of this name.
     #[error("no view is named {0:?}; `tally materialize --list` names all")]
     Absent(String),
-    /// Its definition is wrong.
-    #[error("view {name}: {cause}")]
-    Definition {
-        /// Which view.
-        name: String,
-        /// What is wrong.
-        cause: Box<QueryError>,
-    },
+    /// The tables can't be read or written.
+    #[error("the tables can't be written: {0}")]
+    Engine(rusqlite::Error),
     /// Its definition can't be kept.
     #[error("{path}: {cause}", path = path.display())]
     File {

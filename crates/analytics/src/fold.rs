@@ -10,9 +10,7 @@ use tally_protocol::message::{
     AdvertiseCapability, Attest, Intent, Negotiate, Observe, PolicyScope,
 };
 use tally_protocol::parts::{DataRef, Label};
-use tally_protocol::{
-    AgentId, EnvelopeId, Event, Message, Origin, ParsedEnvelope, Position, Time,
-};
+use tally_protocol::{AgentId, EnvelopeId, Event, Message, Origin, ParsedEnvelope, Position, Time};
 use tally_provenance::Graph;
 
 use crate::cell::Json;

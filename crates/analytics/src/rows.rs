@@ -7,16 +7,14 @@
 use std::sync::LazyLock;
 
 use tally_coordination::{
-    Attestation, Capability, CapabilityStanding, Finding, Intent, IntentStanding, KeyEnd,
-    Offer, OfferStanding, Policy, Task, TrackRecord,
+    Attestation, Capability, CapabilityStanding, Finding, Intent, IntentStanding, KeyEnd, Offer,
+    OfferStanding, Policy, Task, TrackRecord,
 };
 use tally_protocol::message::{
     Attest, ClaimSubject, Deadlines, PolicyScope, TaskDone, TaskProgress,
 };
 use tally_protocol::parts::{DataRef, Label, Name};
-use tally_protocol::{
-    AgentId, AuthorSequence, ChainHash, EnvelopeId, Position, Time, TraceId,
-};
+use tally_protocol::{AgentId, AuthorSequence, ChainHash, EnvelopeId, Position, Time, TraceId};
 use tally_provenance::{Edge, NodeRef};
 
 use crate::cell::Json;
@@ -367,7 +365,9 @@ pub(crate) static RECEIPTS: LazyLock<Rows<Said<Concluded>>> = LazyLock::new(|| {
         .column("id", "Id of the receipt.", |row: &Said<Concluded>| row.id)
         .column("task", "The task.", |row| row.what.done.task)
         .column("author", "Who signed it.", |row| row.author)
-        .column("outcome", "`succeeded`, `failed`, `rejected` …", |row| row.what.done.outcome.name())
+        .column("outcome", "`succeeded`, `failed`, `rejected` …", |row| {
+            row.what.done.outcome.name()
+        })
         .column("counts", "Whether it ended the task: the first one does.", |row| row.what.counts)
         .column("started_at", "When execution began, as its author says.", |row| {
             row.what.done.started_at_us
@@ -466,9 +466,7 @@ pub(crate) static POLICIES: LazyLock<Rows<PolicyRow>> = LazyLock::new(|| {
         })
         .column("name", "Its name in the scope.", |row| row.name.clone())
         .column("id", "Id of the latest PolicyUpdate.", |row| row.policy.update)
-        .column("version", "Its version, which only grows.", |row| {
-            row.policy.terms.policy_version
-        })
+        .column("version", "Its version, which only grows.", |row| row.policy.terms.policy_version)
         .column("action", "`activate`, `amend`, `revoke` or `override`.", |row| {
             row.policy.terms.action.name()
         })

@@ -100,6 +100,9 @@ impl Table {
             writeln!(sql, "CREATE INDEX {name}_begins ON {stored} ({begins});")
                 .expect("a string takes all");
         }
+        if self.name == "events" {
+            sql.push_str("CREATE INDEX events_recorded_at ON events (recorded_at);\n");
+        }
         if self.versioned {
             let columns = names(&self.columns);
             writeln!(sql, "CREATE VIEW {name} AS SELECT {columns} FROM {stored}{holds};")
@@ -197,7 +200,7 @@ impl<R> Rows<R> {
 }
 
 /// A row, not yet kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Row<'t> {
     pub(crate) table: &'t Table,
     /// One for each column.

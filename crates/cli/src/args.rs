@@ -1,6 +1,7 @@
 //! What the program can be told.
 
 mod projection;
+pub(crate) mod analytics;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use tally_protocol::parts::{Name, Price};
 use tally_protocol::{AgentId, AsOf, Digest, EnvelopeId, Time, TraceId, TreeSize};
 
 pub(crate) use projection::{ProjectionArgs, ProjectionWhat};
+use analytics::{ExportTablesArgs, MaterializeArgs, SqlArgs};
 
 /// Where a ledger listens, and is looked for, when nothing else is said.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:7420";
@@ -75,6 +77,10 @@ pub(crate) enum Command {
     Compliance(ComplianceArgs),
     /// Make every decision of the log again: policies, evaluations, auctions.
     Decisions(DecisionsArgs),
+    /// Ask the history in SQL, as of any moment.
+    Sql(SqlArgs),
+    /// Keep the answer to a question in SQL up to date, under a name.
+    Materialize(MaterializeArgs),
     /// Bring a goal to its end without a person: publish, weigh offers, award, watch, try again.
     Pursue(PursueArgs),
     /// Offer a capability and do the work by a command, without a person.
@@ -783,6 +789,10 @@ pub(crate) enum ExportWhat {
     /// The checkpoint and the tiles of the log (C2SP tlog-tiles), as `tally serve --http` serves
     /// them, for any web server; again, to bring the files up to date.
     Tiles(ExportTilesArgs),
+    /// The tables of `tally sql` as Parquet files, in parts of the log; again, to add what is new.
+    Parquet(ExportTablesArgs),
+    /// The same as JSON lines.
+    Jsonl(ExportTablesArgs),
     /// Envelopes as their authors signed them, in DSSE: one a line.
     Dsse(ExportDsseArgs),
     /// Task receipts as in-toto statements in DSSE, one a line, with the author's envelope and the

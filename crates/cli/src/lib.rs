@@ -60,6 +60,8 @@ async fn run(cli: Cli, output: Output) -> Result<(), CliError> {
         Command::Findings(args) => commands::findings::run(args, output).await,
         Command::Compliance(args) => commands::compliance::run(args, output).await,
         Command::Decisions(args) => commands::decisions::run(args, output).await,
+        Command::Sql(args) => commands::sql::run(args, output).await,
+        Command::Materialize(args) => commands::materialize::run(args, output).await,
         Command::Pursue(args) => commands::pursue::run(args, output).await,
         Command::Provide(args) => commands::provide::run(args, output).await,
         Command::Seal(args) => commands::seal::run(args, output),
