@@ -22,6 +22,7 @@ mod roles;
 mod rot;
 mod rows;
 mod service;
+mod sql;
 mod streams;
 mod tiles;
 mod witness;

@@ -3,7 +3,7 @@
 //! | rule | where |
 //! |---|---|
 //! | `crates/README.md` names exactly the crates there are, and who uses whom | [`map`] |
-//! | only `tally-store` depends on fjall or bincode | [`workspace`] |
+//! | only `tally-store` depends on fjall or bincode, only `tally-analytics` on rusqlite or parquet | [`workspace`] |
 //! | no file of code is longer than [`source::MAX_LINES`] lines | [`source`] |
 //! | no lint is allowed without a reason; no `unsafe`, `todo!`, `unimplemented!` or `dbg!` | [`source`] |
 //! | at the top there is only what belongs there | [`tree`] |

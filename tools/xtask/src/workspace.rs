@@ -8,7 +8,12 @@ use serde_json::Value;
 use crate::{Error, Problem};
 
 /// Crates that only one package may depend on, and that package's directory.
-const CONFINED: [(&str, &str); 2] = [("fjall", "crates/store"), ("bincode", "crates/store")];
+const CONFINED: [(&str, &str); 4] = [
+    ("fjall", "crates/store"),
+    ("bincode", "crates/store"),
+    ("rusqlite", "crates/analytics"),
+    ("parquet", "crates/analytics"),
+];
 
 /// A package of the workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]

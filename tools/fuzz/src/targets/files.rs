@@ -1,5 +1,7 @@
 //! Files that people give to the program.
 
+use tally_analytics::export::Manifest;
+
 use crate::targets::Outcome;
 
 /// Messages as `tally submit` reads them: twice the text is twice the messages.
@@ -27,6 +29,24 @@ pub fn trace(data: &[u8]) -> Outcome {
             };
             assert_eq!(tally_cli::outside::trace(&value.to_string()), Ok(tasks));
             Outcome::accepted("workflow")
+        }
+        Err(error) => Outcome::refused(&error),
+    }
+}
+
+/// The manifest of an export: written back it says the same, and no file in it lies elsewhere.
+pub fn manifest(data: &[u8]) -> Outcome {
+    let Ok(text) = std::str::from_utf8(data) else { return Outcome::accepted("not UTF-8") };
+    match Manifest::parse(text) {
+        Ok(manifest) => {
+            assert_eq!(Manifest::parse(&manifest.to_json()), Ok(manifest.clone()));
+            for table in &manifest.tables {
+                for part in &table.parts {
+                    assert!(part.file.starts_with(&format!("{}/part-", table.name)));
+                    assert!(part.from < part.to && part.to <= manifest.size);
+                }
+            }
+            Outcome::accepted("manifest")
         }
         Err(error) => Outcome::refused(&error),
     }

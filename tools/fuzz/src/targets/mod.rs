@@ -22,7 +22,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 pub use bundles::{bundle, subset_proof};
 pub use contradictions::{evidence, replication};
 pub use documents::{policy, schemas};
-pub use files::{submission, trace};
+pub use files::{manifest, submission, trace};
 pub use interop::{cose_key, cose_receipt, dsse};
 pub use keys::{did_key, origin, pem, secret_key, verifier_key};
 pub use proofs::{consistency_proof, inclusion_proof};
@@ -145,6 +145,7 @@ targets! {
     message_json: seeds::message_json, as_it_is, Grammar::Text, Memory::USUAL;
     submission: seeds::submission, as_it_is, Grammar::Text, Memory::USUAL;
     trace: seeds::trace, as_it_is, Grammar::Text, Memory::USUAL;
+    manifest: seeds::manifest, as_it_is, Grammar::Text, Memory::USUAL;
     segment: seeds::segment, |input, rng| repair::segment(input, rng), Grammar::Bytes,
         Memory::USUAL;
     ledger: seeds::ledger, repair::ledger, Grammar::Bytes, Memory::USUAL;

@@ -83,6 +83,7 @@ fn what_is_made_is_accepted() {
     accepted("event", &["event"]);
     accepted("submission", &["messages"]);
     accepted("trace", &["workflow"]);
+    accepted("manifest", &["manifest"]);
     accepted("schemas", &["compatible", "incompatible"]);
     accepted("policy", &["allows", "denies"]);
     accepted("bundle", &["valid"]);
