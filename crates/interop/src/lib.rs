@@ -5,6 +5,7 @@
 //! | [`dsse`] | an author's envelope, and documents signed like one | DSSE 1.0.2 |
 //! | [`statement`] | a task receipt as a statement about its outputs | in-toto Statement v1 |
 //! | [`cose`] | the proof that an event is in the log, signed over the root | RFC 9942, RFC 9052 |
+//! | [`prov`] | who did what with what, and whether the times can be true | W3C PROV |
 //!
 //! There is no I/O, no clock and no randomness here, and nothing is imported: what is read back is
 //! only what this crate writes.
@@ -14,9 +15,11 @@
 
 pub mod cose;
 pub mod dsse;
+pub mod prov;
 pub mod statement;
 
 mod strict;
+mod time;
 
 pub use cose::{
     CoseKey, CoseKeyError, CosePublicKey, CoseReceipt, CoseReceiptError, CoseVerifyError,

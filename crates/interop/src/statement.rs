@@ -20,12 +20,11 @@ use sha2::Sha256;
 use tally_coordination::State;
 use tally_protocol::message::{Message, Outcome, Privacy, TaskDone};
 use tally_protocol::parts::{DataRef, Text};
-use tally_protocol::{
-    AgentId, AgentKey, EnvelopeId, Event, ParsedEnvelope, Time, VerifiedEnvelope,
-};
+use tally_protocol::{AgentId, AgentKey, EnvelopeId, Event, ParsedEnvelope, VerifiedEnvelope};
 use tally_tlog::LogProof;
 
 use crate::dsse::DsseEnvelope;
+use crate::time::rfc3339;
 
 /// statement.md: "Identifier for the schema of the Statement."
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
@@ -271,11 +270,6 @@ impl PolicyVerdict {
 
 fn unless_empty(text: &Text) -> Option<Text> {
     (!text.as_str().is_empty()).then(|| text.clone())
-}
-
-/// field_types.md of in-toto, Timestamp: RFC 3339 in UTC, with "Z".
-fn rfc3339(time: Time) -> Option<String> {
-    Some(jiff::Timestamp::from_microsecond(time.0).ok()?.to_string())
 }
 
 /// Each data once.

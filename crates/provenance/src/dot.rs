@@ -147,7 +147,7 @@ impl Drawing {
 fn shape(node: &NodeRef) -> &'static str {
     match node {
         NodeRef::Agent(_) => "house",
-        NodeRef::Task(_) => "box",
+        NodeRef::Task(_) | NodeRef::Imported(_) => "box",
         NodeRef::Data { .. } => "ellipse",
         NodeRef::Intent(_) => "diamond",
         NodeRef::Offer(_) => "hexagon",

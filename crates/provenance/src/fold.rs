@@ -249,6 +249,7 @@ impl Graph {
             let evidence = self.data(evidence);
             self.asserted(at, node, Relation::RestsOn, evidence);
         }
+        self.fold_imported(at.position, claim);
     }
 
     fn fold_policy(&mut self, at: &At, update: &PolicyUpdate) {

@@ -95,6 +95,11 @@ impl Graph {
         self.store.edges(self.store.touched())
     }
 
+    /// Every edge, by position.
+    pub fn edges(&self) -> Vec<Edge> {
+        self.store.edges(self.store.edge_indices())
+    }
+
     /// The edges to what a node came from, by position; none for an unknown node.
     pub fn edges_from(&self, node: &NodeRef) -> Vec<Edge> {
         let node = self.store.find_node(node);

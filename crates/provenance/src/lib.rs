@@ -20,6 +20,7 @@ mod closure;
 mod dot;
 mod fold;
 mod graph;
+mod imported;
 mod lineage;
 mod node;
 mod relation;
@@ -28,6 +29,7 @@ mod workflow;
 
 pub use closure::{Causality, Closure, LeftOut, Subject};
 pub use graph::Graph;
+pub use imported::{IMPORTED_ACTIVITY, ImportedActivity};
 pub use lineage::{
     Direction, Lineage, LineageStart, LineageSummary, LineageTask, Start, TASK_LABEL_KEY, Unknown,
 };

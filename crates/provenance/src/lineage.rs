@@ -210,7 +210,10 @@ impl Graph {
 
     fn steps(&self, node: NodeIx, direction: Direction) -> Vec<(EdgeIx, NodeIx)> {
         let flow = |(edge, link): (EdgeIx, Link)| link.relation.is_flow().then_some((edge, link));
-        let known = |node: NodeIx| self.store.is_task(node) || self.store.is_data(node);
+        let known = |node: NodeIx| {
+            let is_theirs = self.store.is_imported(node);
+            is_theirs || self.store.is_task(node) || self.store.is_data(node)
+        };
         let steps: Vec<_> = match direction {
             Direction::Up => {
                 self.store.outgoing(node).filter_map(flow).map(|(e, l)| (e, l.to)).collect()

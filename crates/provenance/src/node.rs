@@ -36,6 +36,8 @@ pub enum NodeRef {
     Attestation(EnvelopeId),
     /// Another message that an attestation is about: a search, a report, or one never seen.
     Message(EnvelopeId),
+    /// An activity that another system recorded, by its name.
+    Imported(String),
 }
 
 impl NodeRef {
@@ -52,6 +54,7 @@ impl NodeRef {
             Self::Policy(id) => short("policy", id),
             Self::Attestation(id) => short("attestation", id),
             Self::Message(id) => short("message", id),
+            Self::Imported(name) => format!("imported\n{name}"),
         }
     }
 }
@@ -70,6 +73,7 @@ impl fmt::Display for NodeRef {
             Self::Policy(id) => write!(f, "policy:{id}"),
             Self::Attestation(id) => write!(f, "attestation:{id}"),
             Self::Message(id) => write!(f, "message:{id}"),
+            Self::Imported(name) => write!(f, "imported:{name}"),
         }
     }
 }

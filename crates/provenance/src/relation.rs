@@ -14,8 +14,8 @@ use crate::node::NodeRef;
 ///
 /// | relation | from → to | PROV | justified by |
 /// |---|---|---|---|
-/// | `Used` | task → data | used | TaskProgress, TaskDone; inferred from the intent's inputs at TaskStart |
-/// | `WasGeneratedBy` | data → task | wasGeneratedBy | TaskProgress, TaskDone |
+/// | `Used` | task → data | used | TaskProgress, TaskDone; inferred from the intent's inputs at TaskStart; imported by Attest `claim` |
+/// | `WasGeneratedBy` | data → task | wasGeneratedBy | TaskProgress, TaskDone; imported by Attest `claim` |
 /// | `WasInformedBy` | task → task | wasInformedBy | TaskStart `depends_on` |
 /// | `Retries` | task → task | wasInformedBy | TaskStart `replaces` |
 /// | `WasAssociatedWith` | task → agent | wasAssociatedWith | TaskStart; the author of the offer |
@@ -106,7 +106,7 @@ impl Relation {
 pub enum Class {
     /// Follows from signed messages by a rule.
     Inferred,
-    /// Taken over from a record of another system. No message of the protocol makes one today.
+    /// Taken over from a record of another system, by a claim of whoever took it over.
     Imported,
     /// An agent signed it.
     Asserted,

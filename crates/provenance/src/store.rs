@@ -62,6 +62,7 @@ enum Key {
     Agent(AgentId),
     Envelope(EnvelopeId),
     Data(TextIx, Digest),
+    Imported(TextIx),
 }
 
 #[derive(Debug, Clone)]
@@ -109,6 +110,12 @@ impl Store {
             self.digests.entry(uri).or_default().push(node);
         }
         node
+    }
+
+    /// An activity of another system.
+    pub(crate) fn imported(&mut self, name: &str) -> NodeIx {
+        let name = self.text(name);
+        self.intern(Key::Imported(name), Kind::Message)
     }
 
     /// The envelope as it was folded: what it is, is settled.
@@ -166,6 +173,7 @@ impl Store {
         let key = match node {
             NodeRef::Agent(agent) => Key::Agent(*agent),
             NodeRef::Data { uri, digest } => Key::Data(self.find_text(uri)?, *digest),
+            NodeRef::Imported(name) => Key::Imported(self.find_text(name)?),
             NodeRef::Capability(id)
             | NodeRef::Intent(id)
             | NodeRef::Offer(id)
@@ -198,6 +206,7 @@ impl Store {
         match *key {
             Key::Agent(agent) => NodeRef::Agent(agent),
             Key::Data(uri, digest) => NodeRef::Data { uri: self.text_at(uri).to_owned(), digest },
+            Key::Imported(name) => NodeRef::Imported(self.text_at(name).to_owned()),
             Key::Envelope(id) => match kind {
                 Kind::Capability => NodeRef::Capability(id),
                 Kind::Intent => NodeRef::Intent(id),
@@ -214,20 +223,24 @@ impl Store {
     pub(crate) fn envelope_id(&self, node: NodeIx) -> Option<EnvelopeId> {
         match self.nodes[node.at()].key {
             Key::Envelope(id) => Some(id),
-            Key::Agent(_) | Key::Data(..) => None,
+            Key::Agent(_) | Key::Data(..) | Key::Imported(_) => None,
         }
     }
 
     pub(crate) fn agent_id(&self, node: NodeIx) -> Option<AgentId> {
         match self.nodes[node.at()].key {
             Key::Agent(agent) => Some(agent),
-            Key::Envelope(_) | Key::Data(..) => None,
+            Key::Envelope(_) | Key::Data(..) | Key::Imported(_) => None,
         }
     }
 
     pub(crate) fn is_task(&self, node: NodeIx) -> bool {
         let node = &self.nodes[node.at()];
         matches!(node.key, Key::Envelope(_)) && node.kind == Kind::Task
+    }
+
+    pub(crate) fn is_imported(&self, node: NodeIx) -> bool {
+        matches!(self.nodes[node.at()].key, Key::Imported(_))
     }
 
     pub(crate) fn is_data(&self, node: NodeIx) -> bool {
@@ -250,6 +263,10 @@ impl Store {
 
     pub(crate) fn edge_count(&self) -> usize {
         self.links.len()
+    }
+
+    pub(crate) fn edge_indices(&self) -> impl Iterator<Item = EdgeIx> + '_ {
+        (0..self.links.len()).map(EdgeIx::next_of)
     }
 
     /// The edges by position, each once.

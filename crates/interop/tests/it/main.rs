@@ -1,0 +1,3 @@
+//! What is written for others and read from them.
+
+mod prov;
