@@ -2,6 +2,7 @@
 
 mod projection;
 pub(crate) mod analytics;
+mod exchange;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use tally_protocol::{AgentId, AsOf, Digest, EnvelopeId, Time, TraceId, TreeSize}
 
 pub(crate) use projection::{ProjectionArgs, ProjectionWhat};
 use analytics::{ExportTablesArgs, MaterializeArgs, SqlArgs};
+pub(crate) use exchange::*;
 
 /// Where a ledger listens, and is looked for, when nothing else is said.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:7420";
@@ -116,6 +118,10 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Show how the projections of a running ledger are doing; build them again.
     Projection(ProjectionArgs),
+    /// Say on the ledger, as claims of your own, what documents of other systems say.
+    Import(ImportArgs),
+    /// Hold a PROV-JSON document to the order in time that PROV demands (PROV-CONSTRAINTS).
+    CheckProv(CheckProvArgs),
     /// Run a witness: cosign the checkpoints of logs, each only if it extends the one before.
     Witness(WitnessArgs),
 }
@@ -402,9 +408,8 @@ pub(crate) struct WorkflowArgs {
     #[command(flatten)]
     pub(crate) of: WorkflowOfArgs,
 
-    /// Draw it in the language of Graphviz: `tally workflow … --dot | dot -Tsvg > workflow.svg`.
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) dot: bool,
+    #[command(flatten)]
+    pub(crate) draw: DrawArgs,
 }
 
 #[derive(Debug, Args)]
@@ -640,9 +645,8 @@ pub(crate) struct LineageArgs {
     #[arg(long, value_name = "N")]
     pub(crate) depth: Option<u32>,
 
-    /// Draw it in the language of Graphviz: `tally lineage … --dot | dot -Tsvg > lineage.svg`.
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) dot: bool,
+    #[command(flatten)]
+    pub(crate) draw: DrawArgs,
 }
 
 #[derive(Debug, Args)]
@@ -800,6 +804,14 @@ pub(crate) enum ExportWhat {
     InToto(ExportInTotoArgs),
     /// COSE receipts (RFC 9942) that events are in the log, one a line; for the ledger's operator.
     Cose(ExportCoseArgs),
+    /// Provenance in the words of W3C PROV: PROV-JSON, PROV-N, or PROV-O in Turtle.
+    Prov(ExportProvArgs),
+    /// Tasks as run events of OpenLineage 2-0-2, one a line.
+    Openlineage(HistoryArgs),
+    /// Every event as a cloud event (CloudEvents 1.0), one a line.
+    Cloudevents(ExportCloudEventsArgs),
+    /// Tasks as spans of OpenTelemetry (OTLP in JSON): one request.
+    Otlp(ExportOtlpArgs),
 }
 
 #[derive(Debug, Args)]

@@ -79,6 +79,8 @@ async fn run(cli: Cli, output: Output) -> Result<(), CliError> {
         Command::Fsck(args) => commands::fsck::run(args, output),
         Command::Export(args) => commands::export::run(args, output).await,
         Command::Projection(args) => commands::projection::run(args, output).await,
+        Command::Import(args) => commands::import::run(args, output).await,
+        Command::CheckProv(args) => commands::check_prov::run(&args, output),
         Command::Witness(args) => commands::witness::run(args, output).await,
     }
 }

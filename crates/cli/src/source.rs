@@ -5,7 +5,7 @@ use std::path::Path;
 use tally_client::{Author, Client, Trust, judge};
 use tally_coordination::{Change, State};
 use tally_node::history::{self, READ_LIMIT, fold_state};
-use tally_protocol::{AsOf, Event, Position, TreeSize};
+use tally_protocol::{AsOf, Event, Origin, Position, TreeSize};
 use tally_store::{LogReader, SegmentReader};
 
 use crate::args::{SourceArgs, WriterArgs};
@@ -83,6 +83,14 @@ impl Source {
             return Err(CliError::Absent(format!("the log has {head} events, not {size}")));
         }
         Ok(size)
+    }
+
+    /// The ledger's name.
+    pub(crate) fn origin(&self) -> Origin {
+        match self {
+            Self::Server(client) => client.origin().clone(),
+            Self::Directory(reader) => reader.origin().clone(),
+        }
     }
 
     /// The state at that moment: signatures and every rule are checked on the way, whoever the log

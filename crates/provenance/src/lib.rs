@@ -18,13 +18,17 @@
 
 mod closure;
 mod dot;
+mod drawing;
 mod fold;
 mod graph;
 mod imported;
+mod layout;
 mod lineage;
+mod mermaid;
 mod node;
 mod relation;
 mod store;
+mod svg;
 mod workflow;
 
 pub use closure::{Causality, Closure, LeftOut, Subject};

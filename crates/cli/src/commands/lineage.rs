@@ -6,7 +6,8 @@ use tally_node::history::fold_graph;
 use tally_protocol::{EnvelopeId, TreeSize};
 use tally_provenance::{Graph, NodeRef, Start, Unknown};
 
-use crate::args::{LineageArgs, LineageDirection, LineageStartArgs};
+use crate::args::{LineageArgs, LineageDirection, LineageStartArgs, Picture};
+use crate::commands::export::history::graph_as_of;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::source::Source;
@@ -15,8 +16,6 @@ use crate::source::Source;
 struct Answer {
     tasks: Vec<String>,
     data: Vec<String>,
-    #[serde(skip)]
-    dot: String,
 }
 
 pub(crate) async fn run(args: LineageArgs, output: Output) -> Result<(), CliError> {
@@ -24,25 +23,44 @@ pub(crate) async fn run(args: LineageArgs, output: Output) -> Result<(), CliErro
         LineageDirection::Up => Direction::Up,
         LineageDirection::Down => Direction::Down,
     };
-    let answer = match Source::open(&args.source, output).await? {
+    let source = Source::open(&args.source, output).await?;
+    if let Some(picture) = args.draw.picture() {
+        return draw(&source, &args, direction, picture, output).await;
+    }
+    let answer = match source {
         Source::Directory(reader) => {
             let graph = fold_graph(&reader)?;
             let lineage = ask(&graph, &args.start, direction, args.depth)
                 .map_err(|unknown| CliError::Absent(unknown.to_string()))?;
-            let dot = lineage.to_dot();
             let summary = lineage.summary();
-            Answer { tasks: summary.tasks, data: summary.data, dot }
+            Answer { tasks: summary.tasks, data: summary.data }
         }
         Source::Server(client) => {
             let answer = ask_server(&client, &args, direction).await?;
-            Answer { tasks: answer.tasks, data: answer.data, dot: answer.dot }
+            Answer { tasks: answer.tasks, data: answer.data }
         }
     };
-    if args.dot {
-        output.line(&answer.dot);
-        return Ok(());
-    }
     output.answer(&answer, |answer| text(answer, args.direction));
+    Ok(())
+}
+
+/// A picture of the answer, from the events themselves, wherever they are.
+async fn draw(
+    source: &Source,
+    args: &LineageArgs,
+    direction: Direction,
+    picture: Picture,
+    output: Output,
+) -> Result<(), CliError> {
+    let (_, graph) = graph_as_of(source, None).await?;
+    let lineage = ask(&graph, &args.start, direction, args.depth)
+        .map_err(|unknown| CliError::Absent(unknown.to_string()))?;
+    let drawn = match picture {
+        Picture::Dot => lineage.to_dot(),
+        Picture::Mermaid => lineage.to_mermaid(),
+        Picture::Svg => lineage.to_svg(),
+    };
+    output.line(drawn.trim_end());
     Ok(())
 }
 

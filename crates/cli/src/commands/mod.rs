@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod bundle;
+pub(crate) mod check_prov;
 pub(crate) mod checkpoint;
 pub(crate) mod compare;
 pub(crate) mod compliance;
@@ -10,6 +11,7 @@ pub(crate) mod digest;
 pub(crate) mod export;
 pub(crate) mod findings;
 pub(crate) mod fsck;
+pub(crate) mod import;
 pub(crate) mod keygen;
 pub(crate) mod lineage;
 pub(crate) mod log;

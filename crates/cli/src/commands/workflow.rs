@@ -6,7 +6,7 @@ use tally_node::history::fold_graph;
 use tally_protocol::Time;
 use tally_provenance::{CriticalPath, Workflow, WorkflowTask};
 
-use crate::args::WorkflowArgs;
+use crate::args::{Picture, WorkflowArgs};
 use crate::error::CliError;
 use crate::output::{Output, duration_text, short, table};
 use crate::source::Source;
@@ -39,8 +39,13 @@ pub(crate) async fn run(args: WorkflowArgs, output: Output) -> Result<(), CliErr
     if workflow.intents.is_empty() {
         return Err(CliError::Absent("no event of this ledger names that trace".into()));
     }
-    if args.dot {
-        output.line(workflow.to_dot().trim_end());
+    if let Some(picture) = args.draw.picture() {
+        let drawn = match picture {
+            Picture::Dot => workflow.to_dot(),
+            Picture::Mermaid => workflow.to_mermaid(),
+            Picture::Svg => workflow.to_svg(),
+        };
+        output.line(drawn.trim_end());
         return Ok(());
     }
     let critical_path = workflow.critical_path();

@@ -1,13 +1,20 @@
 //! `tally export`: the ledger as files that others read.
 //!
-//! Tiles and tables are directories; everything else is JSON lines, one for each envelope, receipt or event.
+//! Tiles and tables are directories, PROV and OTLP one document; everything else is JSON lines, one for
+//! each envelope, receipt or event. Formats that tell a history read the log from its first event on and
+//! run every rule again: nothing follows from what a server or a disk says of it.
 
+mod cloudevents;
 mod cose;
 mod dsse;
+pub(super) mod history;
 mod in_toto;
 mod lines;
+mod openlineage;
+mod otlp;
 mod proofs;
 mod tables;
+mod prov;
 mod tiles;
 
 use tally_analytics::export::Encoding;
@@ -24,5 +31,9 @@ pub(crate) async fn run(args: ExportArgs, output: Output) -> Result<(), CliError
         ExportWhat::Dsse(args) => dsse::run(args, output).await,
         ExportWhat::InToto(args) => in_toto::run(args, output).await,
         ExportWhat::Cose(args) => cose::run(&args, output),
+        ExportWhat::Prov(args) => prov::run(args, output).await,
+        ExportWhat::Openlineage(args) => openlineage::run(args, output).await,
+        ExportWhat::Cloudevents(args) => cloudevents::run(args, output).await,
+        ExportWhat::Otlp(args) => otlp::run(args, output).await,
     }
 }
