@@ -29,13 +29,13 @@ const COSE: [u8; 32] = [0xc0; 32];
 const LOG: [u8; 32] = [3; 32];
 
 /// A data directory with a log, its tree, and the keys of who exports.
-struct Ledger {
+pub(crate) struct Ledger {
     directory: tempfile::TempDir,
 }
 
 impl Ledger {
     /// A log of what was said, its tree made by a server that starts on it.
-    fn of(said: &[SignedEnvelope]) -> Self {
+    pub(crate) fn of(said: &[SignedEnvelope]) -> Self {
         let ledger = Self { directory: tempfile::tempdir().expect("a directory") };
         let mut operator = Operator::begin(&ledger.data(), &origin());
         for signed in said {
@@ -52,11 +52,11 @@ impl Ledger {
         ledger
     }
 
-    fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.path("data")
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
@@ -65,7 +65,7 @@ impl Ledger {
     }
 
     /// `tally export WHAT --data … MORE`, with the keys that it asks for.
-    fn export(&self, what: &str, more: &[&str]) -> Answer {
+    pub(crate) fn export(&self, what: &str, more: &[&str]) -> Answer {
         let (data, pem, cose) = (self.data(), self.path("me.pem"), self.path("cose.key"));
         let mut args = vec!["export", what, "--data", text(&data)];
         match what {
@@ -77,7 +77,7 @@ impl Ledger {
     }
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("a UTF-8 path")
 }
 
@@ -105,7 +105,7 @@ fn statements(answer: &Answer) -> Vec<Value> {
 // ------------------------------------------------------------------ golden lines
 
 /// Holds what was written to what is kept; `TALLY_MAKE_INTEROP` keeps it.
-fn check_golden(name: &str, found: &str) {
+pub(crate) fn check_golden(name: &str, found: &str) {
     let path = workspace().join("tests/fixtures/interop").join(name);
     if std::env::var_os("TALLY_MAKE_INTEROP").is_some() {
         std::fs::write(&path, found).expect("the fixture is written");

@@ -8,6 +8,7 @@ mod conformance;
 mod crashes;
 mod damage;
 mod distrust;
+mod exchange;
 mod fsck;
 mod interop;
 mod market;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tally_protocol::{
     AgentId, AgentKey, AuthorSequence, Envelope, EnvelopeId, Message, Origin, SignedEnvelope, Time,
+    TraceId,
 };
 
 /// When everything here says that it was issued, in microseconds.
@@ -110,6 +111,14 @@ impl Signer {
     /// Signs the next envelope of the chain.
     pub fn say(&mut self, message: Message) -> SignedEnvelope {
         let signed = self.try_out(message);
+        self.sequence = self.sequence.next();
+        self.previous = Some(signed.id());
+        signed
+    }
+
+    /// The same as part of a workflow.
+    pub fn say_in(&mut self, trace: TraceId, message: Message) -> SignedEnvelope {
+        let signed = self.sign(&Envelope { trace_id: Some(trace), ..self.envelope(message) });
         self.sequence = self.sequence.next();
         self.previous = Some(signed.id());
         signed

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tally_protocol::{AgentId, Digest, EnvelopeId, Message, Origin, SignedEnvelope};
+use tally_protocol::{AgentId, Digest, EnvelopeId, Message, Origin, SignedEnvelope, TraceId};
 use tally_provenance::{DataEntry, Subject};
 
 use crate::signer::{Signer, message};
@@ -82,6 +82,13 @@ impl Story {
     /// Says the next thing; it gets a name.
     pub fn say(&mut self, who: &'static str, name: &'static str, said: Value) {
         let signed = self.signer(who).say(message(said));
+        self.names.insert(name, signed.id());
+        self.said.push(signed);
+    }
+
+    /// Says the next thing as part of a workflow; it gets a name.
+    pub fn say_in(&mut self, trace: TraceId, who: &'static str, name: &'static str, said: Value) {
+        let signed = self.signer(who).say_in(trace, message(said));
         self.names.insert(name, signed.id());
         self.said.push(signed);
     }

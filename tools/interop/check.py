@@ -9,6 +9,7 @@
 | DSSE    | securesystemslib: the envelope, its encoding before signing, Ed25519         |
 | in-toto | the same, and in-toto-attestation: the statement and its subjects            |
 | COSE    | scitt-cose: COSE_Sign1, the inclusion proof of RFC 9942 and the root it leads to |
+| others  | see exchange.py: PROV, OpenLineage, CloudEvents, OTLP, pictures, imports     |
 
 What is whole must be accepted, and everything that is changed in it must be refused. Nothing here
 is read by code of the ledger. The virtual environment is that of requirements.txt.
@@ -33,6 +34,9 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import SSlibKey
 
+import exchange
+from exchange import Wrong, hold, lines
+
 ENVELOPE_TYPE = "application/vnd.tally.envelope.v1+protobuf"
 STATEMENT_TYPE = "application/vnd.in-toto+json"
 TASK_RECEIPT_TYPE = "https://pervasive.link/tally/task-receipt/v1"
@@ -42,21 +46,6 @@ ED25519_MULTICODEC = b"\xed\x01"
 
 # Of a long file, so many lines are changed in every way; all of them are shown whole.
 MOST_CHANGED = 12
-
-
-class Wrong(Exception):
-    """An export that is not as it must be, or a program that took what it must not."""
-
-
-def hold(condition, text):
-    if not condition:
-        raise Wrong(text)
-
-
-def lines(path):
-    found = [json.loads(line) for line in path.read_text().splitlines()]
-    hold(found, f"{path} is empty")
-    return found
 
 
 def flip(text, at):
@@ -242,12 +231,14 @@ def make(tally, directory):
     run("export", "in-toto", "--data", data, "--key", key, "-o", directory / "in-toto.jsonl")
     run("export", "cose", "--data", data, "-o", directory / "cose.jsonl")
     (data / "cose.pub").rename(directory / "cose.pub")
+    exchange.make(tally, directory)
 
 
 def check(directory):
     count = [check_dsse(directory), check_in_toto(directory), check_cose(directory)]
     names = ["DSSE envelopes", "in-toto statements", "COSE receipts"]
     what = ", ".join(f"{number} {name}" for number, name in zip(count, names))
+    what = f"{what}, {exchange.check(directory)}"
     print(f"{directory}: {what}: taken by others, and refused when changed")
 
 

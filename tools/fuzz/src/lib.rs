@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`targets`] | one function for each reader; it panics when a promise is broken |
 //! | [`seeds`] | valid inputs, made from a number |
+//! | [`foreign`] | the same in the formats of other systems |
 //! | [`mutate`] | changes to bytes, texts and protobuf |
 //! | [`repair`] | puts checksums and links right again, so that what is behind them is reached |
 //! | [`check`] | one input: panic, memory |
@@ -23,6 +24,7 @@
 pub mod check;
 pub mod corpus;
 pub mod driver;
+pub mod foreign;
 pub mod mutate;
 pub mod repair;
 pub mod rng;

@@ -7,6 +7,7 @@ mod bundles;
 mod contradictions;
 mod documents;
 mod files;
+mod foreign;
 mod interop;
 mod keys;
 mod proofs;
@@ -23,6 +24,7 @@ pub use bundles::{bundle, subset_proof};
 pub use contradictions::{evidence, replication};
 pub use documents::{policy, schemas};
 pub use files::{manifest, submission, trace};
+pub use foreign::{agent_card, openlineage_events, prov_json};
 pub use interop::{cose_key, cose_receipt, dsse};
 pub use keys::{did_key, origin, pem, secret_key, verifier_key};
 pub use proofs::{consistency_proof, inclusion_proof};
@@ -34,7 +36,7 @@ pub use witness::{add_checkpoint, cosignature, entry_bundle, tile_path, witness_
 
 use crate::check::Memory;
 use crate::rng::Rng;
-use crate::{repair, seeds};
+use crate::{foreign as foreign_seeds, repair, seeds};
 
 /// Most characters of an answer that are looked at.
 const SHAPE_CHARACTERS: usize = 200;
@@ -120,6 +122,9 @@ const DOCUMENTS: Memory = Memory { per_byte: 4_096, base: 64 * 1024 * 1024 };
 /// What is judged is folded into a state and a graph beside the file.
 const BUNDLES: Memory = Memory { per_byte: 1_024, base: 16 * 1024 * 1024 };
 
+/// A violation repeats the titles of all instants on its way.
+const PROV: Memory = Memory { per_byte: 1_024, base: 16 * 1024 * 1024 };
+
 /// No repair.
 fn as_it_is(_: &mut Vec<u8>, _: &mut Rng) {}
 
@@ -175,6 +180,10 @@ targets! {
     dsse: seeds::dsse, as_it_is, Grammar::Text, Memory::USUAL;
     cose_receipt: seeds::cose_receipt, as_it_is, Grammar::Bytes, Memory::USUAL;
     cose_key: seeds::cose_key, as_it_is, Grammar::Bytes, Memory::USUAL;
+    prov_json: foreign_seeds::prov_json, as_it_is, Grammar::Text, PROV;
+    openlineage_events: foreign_seeds::openlineage_events, as_it_is, Grammar::Text,
+        Memory::USUAL;
+    agent_card: foreign_seeds::agent_card, as_it_is, Grammar::Text, Memory::USUAL;
     append_response: seeds::append_response, as_it_is, Grammar::Protobuf { skip: 0 },
         MESSAGES;
     answers: seeds::answer, as_it_is, Grammar::Protobuf { skip: 1 }, VIEWS;

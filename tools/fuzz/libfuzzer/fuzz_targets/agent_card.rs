@@ -1,0 +1,9 @@
+//! `agent_card` under libFuzzer.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tally_fuzz::targets;
+
+fuzz_target!(|data: &[u8]| {
+    let _ = targets::agent_card(data);
+});

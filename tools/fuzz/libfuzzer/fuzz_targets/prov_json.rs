@@ -1,0 +1,9 @@
+//! `prov_json` under libFuzzer.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tally_fuzz::targets;
+
+fuzz_target!(|data: &[u8]| {
+    let _ = targets::prov_json(data);
+});
