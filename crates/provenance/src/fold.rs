@@ -4,15 +4,19 @@
 //! was never seen becomes a node all the same, of the kind that the reference takes it for.
 
 use tally_protocol::message::{
-    AdvertiseCapability, Attest, Claim, ClaimSubject, Intent, IntentTerms, Negotiate, Offer,
-    PolicyScope, PolicyUpdate, ProgressState, TaskDone, TaskProgress, TaskStart,
+    AdvertiseCapability, Attest, Claim, ClaimSubject, Delegation, Intent, IntentTerms, Negotiate,
+    Offer, PolicyScope, PolicyUpdate, ProgressState, TaskDone, TaskProgress, TaskStart,
 };
 use tally_protocol::parts::{DataRef, PolicyRef};
 use tally_protocol::{AgentId, Envelope, EnvelopeId, Message, Position, Time, TraceId};
 
-use crate::graph::{Graph, IntentFacts, OfferFacts, ReceiptFacts, TaskFacts};
+use crate::graph::{
+    AttestationFacts, CapabilityFacts, Graph, IntentFacts, MentionFacts, OfferFacts, PolicyFacts,
+    ReceiptFacts, Says, Signed, TaskFacts,
+};
 use crate::relation::{Class, Relation};
-use crate::store::{Kind, Link, NodeIx};
+use crate::store::{Kind, NodeIx};
+use crate::whereabouts::Field;
 use crate::workflow::OfferState;
 
 /// The event that is folded.
@@ -26,7 +30,7 @@ struct At {
 
 impl Graph {
     /// Takes in the event at `position`, which the ledger recorded at `recorded_at`. Events come
-    /// in log order.
+    /// in log order; one that comes again changes nothing.
     pub fn fold(
         &mut self,
         position: Position,
@@ -34,15 +38,19 @@ impl Graph {
         id: EnvelopeId,
         envelope: &Envelope,
     ) {
-        self.store.forget_touched();
-        self.next = self.next.max(Position(position.0.saturating_add(1)));
+        if position < self.next {
+            return;
+        }
+        self.next = Position(position.0.saturating_add(1));
+        self.recorded.push((position, recorded_at));
+        self.store.begin(position);
         let (author, trace_id) = (envelope.author, envelope.trace_id);
         let at = At { position, recorded_at, id, author, trace_id };
         match &envelope.message {
             Message::AdvertiseCapability(capability) => self.fold_capability(&at, capability),
             Message::Intent(intent) => self.fold_intent(&at, intent),
             Message::Offer(offer) => self.fold_offer(&at, offer),
-            Message::Negotiate(negotiate) => self.fold_negotiate(negotiate),
+            Message::Negotiate(negotiate) => self.fold_negotiate(&at, negotiate),
             Message::TaskStart(start) => self.fold_start(&at, start),
             Message::TaskProgress(progress) => self.fold_progress(&at, progress),
             Message::TaskDone(done) => self.fold_done(&at, done),
@@ -60,8 +68,13 @@ impl Graph {
             AdvertiseCapability::Retire(_) => return,
         };
         let node = self.signed(at, Kind::Capability);
-        self.revision(at, node, before, Kind::Capability);
-        self.governed(at, node, &terms.policies);
+        self.revision(node, before, Kind::Capability);
+        self.governed(node, &terms.policies);
+        let facts = CapabilityFacts {
+            signed: self.signature(at),
+            name: self.store.text(terms.name.as_str()),
+        };
+        self.capabilities.entry(node).or_insert(facts);
     }
 
     fn fold_intent(&mut self, at: &At, message: &Intent) {
@@ -73,7 +86,7 @@ impl Graph {
             Intent::Cancel(cancellation) => {
                 let intent = self.store.mention(cancellation.intent, Kind::Intent);
                 if let Some(facts) = self.intents.get_mut(&intent) {
-                    facts.cancelled = true;
+                    facts.cancelled.get_or_insert(at.position);
                 }
             }
         }
@@ -81,12 +94,12 @@ impl Graph {
 
     fn fold_intent_terms(&mut self, at: &At, terms: &IntentTerms, before: Option<EnvelopeId>) {
         let node = self.signed(at, Kind::Intent);
-        self.revision(at, node, before, Kind::Intent);
-        self.governed(at, node, &terms.policies);
+        self.revision(node, before, Kind::Intent);
+        self.governed(node, &terms.policies);
         self.traced(at, node);
+        self.mention_all(at, node, Field::IntentInputs, &terms.inputs);
         let facts = IntentFacts {
-            author: self.store.agent(at.author),
-            recorded_at: at.recorded_at,
+            signed: self.signature(at),
             trace_id: at.trace_id,
             outcome: self.store.text(terms.outcome.as_str()),
             labels: terms
@@ -95,7 +108,7 @@ impl Graph {
                 .map(|l| (self.store.text(l.key.as_str()), self.store.text(l.value.as_str())))
                 .collect(),
             inputs: terms.inputs.iter().map(|data| self.data(data)).collect(),
-            cancelled: false,
+            cancelled: None,
         };
         self.intents.entry(node).or_insert(facts);
     }
@@ -104,23 +117,22 @@ impl Graph {
         let node = self.signed(at, Kind::Offer);
         let intent = self.store.mention(offer.intent, Kind::Intent);
         let capability = self.store.mention(offer.capability, Kind::Capability);
-        self.asserted(at, node, Relation::Answers, intent);
-        self.asserted(at, node, Relation::HadPlan, capability);
-        self.revision(at, node, offer.replaces, Kind::Offer);
-        self.governed(at, node, &offer.policies);
+        self.asserted(node, Relation::Answers, intent);
+        self.asserted(node, Relation::HadPlan, capability);
+        self.revision(node, offer.replaces, Kind::Offer);
+        self.governed(node, &offer.policies);
         self.traced(at, intent);
         if let Some(before) = offer.replaces {
-            self.settle(before, OfferState::Replaced);
+            self.settle(at, before, OfferState::Replaced);
         }
-        let author = self.store.agent(at.author);
-        let (recorded_at, state) = (at.recorded_at, OfferState::Open);
-        self.offers.entry(node).or_insert(OfferFacts { author, capability, recorded_at, state });
+        let (signed, valid_until) = (self.signature(at), offer.valid_until_us);
+        self.offers.entry(node).or_insert(OfferFacts { signed, intent, capability, valid_until });
     }
 
-    fn fold_negotiate(&mut self, negotiate: &Negotiate) {
+    fn fold_negotiate(&mut self, at: &At, negotiate: &Negotiate) {
         match negotiate {
-            Negotiate::Decline(decline) => self.settle(decline.offer, OfferState::Declined),
-            Negotiate::Withdraw(withdraw) => self.settle(withdraw.offer, OfferState::Withdrawn),
+            Negotiate::Decline(decline) => self.settle(at, decline.offer, OfferState::Declined),
+            Negotiate::Withdraw(withdraw) => self.settle(at, withdraw.offer, OfferState::Withdrawn),
             // They ask for something, the answer is a message of its own; or open a bid.
             Negotiate::Counter(_) | Negotiate::RequestCancellation(_) | Negotiate::Reveal(_) => {}
         }
@@ -130,38 +142,37 @@ impl Graph {
         let node = self.signed(at, Kind::Task);
         let intent = self.store.mention(start.intent, Kind::Intent);
         let offer = self.store.mention(start.offer, Kind::Offer);
-        self.asserted(at, node, Relation::Serves, intent);
-        self.asserted(at, node, Relation::Awards, offer);
-        self.settle(start.offer, OfferState::Awarded);
-        if let Some(executor) = self.offers.get(&offer).map(|facts| facts.author) {
-            self.asserted(at, node, Relation::WasAssociatedWith, executor);
+        self.asserted(node, Relation::Serves, intent);
+        self.asserted(node, Relation::Awards, offer);
+        self.settle(at, start.offer, OfferState::Awarded);
+        if let Some(executor) = self.offers.get(&offer).map(|facts| facts.signed.author) {
+            self.asserted(node, Relation::WasAssociatedWith, executor);
         }
-        self.informed(at, node, &start.depends_on);
+        self.informed(node, &start.depends_on);
         if let Some(before) = start.replaces {
             let before = self.store.mention(before, Kind::Task);
-            self.asserted(at, node, Relation::Retries, before);
+            self.asserted(node, Relation::Retries, before);
         }
-        self.governed(at, node, &start.policies);
+        self.governed(node, &start.policies);
         self.traced(at, intent);
-        self.take_over_intent(at, node, intent);
+        self.take_over_intent(node, intent);
         let facts = TaskFacts {
+            signed: self.signature(at),
             intent,
             offer,
-            position: at.position,
             attempt: start.attempt,
-            recorded_at: at.recorded_at,
-            accepted_at: None,
-            running_at: None,
+            accepted: None,
+            running: None,
         };
         self.tasks.entry(node).or_insert(facts);
     }
 
     /// A task carries the labels of its intent, and is taken to use the intent's inputs from the
     /// start, so that tasks still running show when an input turns out bad.
-    fn take_over_intent(&mut self, at: &At, task: NodeIx, intent: NodeIx) {
+    fn take_over_intent(&mut self, task: NodeIx, intent: NodeIx) {
         let Some(facts) = self.intents.get(&intent) else { return };
         if self.tasks.contains_key(&task) {
-            return; // The event was folded before.
+            return; // Its first start counts.
         }
         for &label in &facts.labels {
             let tasks = self.labelled.entry(label).or_default();
@@ -170,25 +181,29 @@ impl Graph {
             }
         }
         for input in facts.inputs.clone() {
-            self.link(at, task, Relation::Used, input, Class::Inferred);
+            self.store.link(task, Relation::Used, input, Class::Inferred);
         }
     }
 
-    fn informed(&mut self, at: &At, task: NodeIx, depends_on: &[EnvelopeId]) {
+    fn informed(&mut self, task: NodeIx, depends_on: &[EnvelopeId]) {
         for &before in depends_on {
             let before = self.store.mention(before, Kind::Task);
-            self.asserted(at, task, Relation::WasInformedBy, before);
+            self.asserted(task, Relation::WasInformedBy, before);
         }
     }
 
     fn fold_progress(&mut self, at: &At, progress: &TaskProgress) {
         let task = self.store.mention(progress.task, Kind::Task);
-        self.flow(at, task, &progress.inputs, &progress.outputs);
-        self.informed(at, task, &progress.depends_on);
+        // What a report says belongs to its task; the report itself is no node.
+        self.mention_all(at, task, Field::ProgressInputs, &progress.inputs);
+        self.mention_all(at, task, Field::ProgressOutputs, &progress.outputs);
+        self.flow(task, &progress.inputs, &progress.outputs);
+        self.informed(task, &progress.depends_on);
         let Some(facts) = self.tasks.get_mut(&task) else { return };
+        let now = (at.position, at.recorded_at);
         match progress.state {
-            ProgressState::Accepted => facts.accepted_at.get_or_insert(at.recorded_at),
-            ProgressState::Running => facts.running_at.get_or_insert(at.recorded_at),
+            ProgressState::Accepted => facts.accepted.get_or_insert(now),
+            ProgressState::Running => facts.running.get_or_insert(now),
             ProgressState::BlockedInput
             | ProgressState::BlockedAuthorisation
             | ProgressState::BlockedPolicy => return,
@@ -198,58 +213,75 @@ impl Graph {
     fn fold_done(&mut self, at: &At, done: &TaskDone) {
         let node = self.signed(at, Kind::Receipt);
         let task = self.store.mention(done.task, Kind::Task);
-        self.asserted(at, node, Relation::Concludes, task);
-        self.flow(at, task, &done.inputs, &done.outputs);
+        self.asserted(node, Relation::Concludes, task);
+        self.mention_all(at, node, Field::ReceiptInputs, &done.inputs);
+        self.mention_all(at, node, Field::ReceiptOutputs, &done.outputs);
+        self.flow(task, &done.inputs, &done.outputs);
         for result in &done.policy_results {
-            self.governed(at, node, std::slice::from_ref(&result.policy));
+            self.governed(node, std::slice::from_ref(&result.policy));
         }
         let facts = ReceiptFacts {
+            signed: self.signature(at),
             outcome: done.outcome,
-            recorded_at: at.recorded_at,
             started_at_us: done.started_at_us,
             ended_at_us: done.ended_at_us,
         };
-        self.receipts.entry(node).or_insert(facts);
+        if !self.receipts.contains_key(&node) {
+            self.receipts.insert(node, facts);
+            self.concluded.entry(task).or_default().push(node);
+        }
     }
 
     fn fold_attest(&mut self, at: &At, attest: &Attest) {
         let node = self.signed(at, Kind::Attestation);
-        match attest {
-            Attest::Claim(claim) => self.fold_claim(at, node, claim),
-            Attest::Delegate(delegation) => {
-                let author = self.store.agent(at.author);
-                let delegate = self.store.agent(delegation.delegate);
-                self.asserted(at, delegate, Relation::ActedOnBehalfOf, author);
-                self.asserted(at, node, Relation::AttestsTo, delegate);
-            }
+        let (says, expires_at) = match attest {
+            Attest::Claim(claim) => (self.fold_claim(at, node, claim), claim.expires_at_us),
+            Attest::Delegate(given) => (self.fold_delegation(at, node, given), given.expires_at_us),
             Attest::Revoke(revocation) => {
                 let revoked = self.store.mention(revocation.attestation, Kind::Attestation);
-                self.asserted(at, node, Relation::Revokes, revoked);
+                self.asserted(node, Relation::Revokes, revoked);
+                (Says::Other, None)
             }
             Attest::RotateKey(rotation) => {
                 let author = self.store.agent(at.author);
                 let successor = self.store.agent(rotation.successor);
-                self.asserted(at, successor, Relation::WasRevisionOf, author);
-                self.asserted(at, node, Relation::AttestsTo, successor);
+                self.asserted(successor, Relation::WasRevisionOf, author);
+                self.asserted(node, Relation::AttestsTo, successor);
+                (Says::Rotation { successor }, None)
             }
             Attest::RevokeKey(_) => {
                 let author = self.store.agent(at.author);
-                self.asserted(at, node, Relation::Revokes, author);
+                self.asserted(node, Relation::Revokes, author);
+                (Says::Other, None)
             }
-        }
+        };
+        let facts = AttestationFacts { signed: self.signature(at), says, expires_at };
+        self.attestations.entry(node).or_insert(facts);
     }
 
-    fn fold_claim(&mut self, at: &At, node: NodeIx, claim: &Claim) {
+    fn fold_claim(&mut self, at: &At, node: NodeIx, claim: &Claim) -> Says {
         let subject = match claim.subject {
             ClaimSubject::Agent(agent) => self.store.agent(agent),
             ClaimSubject::Envelope(id) => self.store.mention(id, Kind::Message),
         };
-        self.asserted(at, node, Relation::AttestsTo, subject);
+        self.asserted(node, Relation::AttestsTo, subject);
+        self.mention_all(at, node, Field::ClaimEvidence, &claim.evidence);
         for evidence in &claim.evidence {
             let evidence = self.data(evidence);
-            self.asserted(at, node, Relation::RestsOn, evidence);
+            self.asserted(node, Relation::RestsOn, evidence);
         }
-        self.fold_imported(at.position, claim);
+        self.fold_imported(claim);
+        Says::Claim
+    }
+
+    fn fold_delegation(&mut self, at: &At, node: NodeIx, delegation: &Delegation) -> Says {
+        let author = self.store.agent(at.author);
+        let delegate = self.store.agent(delegation.delegate);
+        self.asserted(delegate, Relation::ActedOnBehalfOf, author);
+        self.asserted(node, Relation::AttestsTo, delegate);
+        let of = delegation.of.map(|of| self.store.mention(of, Kind::Attestation));
+        let intent = delegation.intent.map(|intent| self.store.mention(intent, Kind::Intent));
+        Says::Delegation { of, intent }
     }
 
     fn fold_policy(&mut self, at: &At, update: &PolicyUpdate) {
@@ -259,7 +291,18 @@ impl Graph {
             PolicyScope::Capability(id) => self.store.mention(id, Kind::Capability),
             PolicyScope::Intent(id) => self.store.mention(id, Kind::Intent),
         };
-        self.asserted(at, scope, Relation::GovernedBy, node);
+        self.asserted(scope, Relation::GovernedBy, node);
+        let facts = PolicyFacts {
+            signed: self.signature(at),
+            scope,
+            name: self.store.text(update.name.as_str()),
+            version: update.policy_version,
+            action: update.action,
+        };
+        if !self.policies.contains_key(&node) {
+            self.policies.insert(node, facts);
+            self.scopes.entry(scope).or_default().push(node);
+        }
     }
 
     // -------------------------------------------------------------- parts of several messages
@@ -268,49 +311,67 @@ impl Graph {
     fn signed(&mut self, at: &At, kind: Kind) -> NodeIx {
         let node = self.store.define(at.id, kind);
         let author = self.store.agent(at.author);
-        self.asserted(at, node, Relation::WasAttributedTo, author);
+        self.asserted(node, Relation::WasAttributedTo, author);
         node
     }
 
-    fn revision(&mut self, at: &At, node: NodeIx, before: Option<EnvelopeId>, kind: Kind) {
+    fn signature(&mut self, at: &At) -> Signed {
+        let (position, recorded_at) = (at.position, at.recorded_at);
+        Signed { author: self.store.agent(at.author), position, recorded_at }
+    }
+
+    fn revision(&mut self, node: NodeIx, before: Option<EnvelopeId>, kind: Kind) {
         if let Some(before) = before {
             let before = self.store.mention(before, kind);
-            self.asserted(at, node, Relation::WasRevisionOf, before);
+            self.asserted(node, Relation::WasRevisionOf, before);
         }
     }
 
-    fn governed(&mut self, at: &At, node: NodeIx, policies: &[PolicyRef]) {
+    fn governed(&mut self, node: NodeIx, policies: &[PolicyRef]) {
         for policy in policies {
             let policy = self.store.mention(policy.update, Kind::Policy);
-            self.asserted(at, node, Relation::GovernedBy, policy);
+            self.asserted(node, Relation::GovernedBy, policy);
         }
     }
 
-    fn flow(&mut self, at: &At, task: NodeIx, inputs: &[DataRef], outputs: &[DataRef]) {
+    fn flow(&mut self, task: NodeIx, inputs: &[DataRef], outputs: &[DataRef]) {
         for input in inputs {
             let input = self.data(input);
-            self.asserted(at, task, Relation::Used, input);
+            self.asserted(task, Relation::Used, input);
         }
         for output in outputs {
             let output = self.data(output);
-            self.asserted(at, output, Relation::WasGeneratedBy, task);
+            self.asserted(output, Relation::WasGeneratedBy, task);
+        }
+    }
+
+    fn mention_all(&mut self, at: &At, event: NodeIx, field: Field, data: &[DataRef]) {
+        let author = self.store.agent(at.author);
+        for (index, data) in (0..).zip(data) {
+            let inline = !data.inline.as_str().is_empty();
+            let mention =
+                MentionFacts { position: at.position, event, author, field, index, inline };
+            let data = self.data(data);
+            self.mentions.entry(data).or_default().push(mention);
         }
     }
 
     /// An intent belongs to every workflow that it, an offer for it or a task of it names.
     fn traced(&mut self, at: &At, intent: NodeIx) {
-        if let Some(trace_id) = at.trace_id {
-            self.traces.entry(trace_id).or_default().insert(intent);
+        if let Some(trace_id) = at.trace_id
+            && self.traced.insert((trace_id, intent))
+        {
+            self.traces.entry(trace_id).or_default().push((at.position, intent));
         }
     }
 
     /// An award is never undone; before it, the last word counts.
-    fn settle(&mut self, offer: EnvelopeId, state: OfferState) {
+    fn settle(&mut self, at: &At, offer: EnvelopeId, state: OfferState) {
         let offer = self.store.mention(offer, Kind::Offer);
-        if let Some(facts) = self.offers.get_mut(&offer)
-            && facts.state != OfferState::Awarded
-        {
-            facts.state = state;
+        let known = self.offer_states.before(&offer, at.position);
+        let awarded = known.is_some_and(|(_, state)| state == OfferState::Awarded);
+        if self.offers.contains_key(&offer) && !awarded {
+            self.offer_states.push(offer, at.position, state);
         }
     }
 
@@ -318,11 +379,7 @@ impl Graph {
         self.store.data(data.uri.as_str(), data.digest)
     }
 
-    fn asserted(&mut self, at: &At, from: NodeIx, relation: Relation, to: NodeIx) {
-        self.link(at, from, relation, to, Class::Asserted);
-    }
-
-    fn link(&mut self, at: &At, from: NodeIx, relation: Relation, to: NodeIx, class: Class) {
-        self.store.link(Link { from, to, position: at.position, relation, class });
+    fn asserted(&mut self, from: NodeIx, relation: Relation, to: NodeIx) {
+        self.store.link(from, relation, to, Class::Asserted);
     }
 }

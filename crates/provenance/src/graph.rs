@@ -1,72 +1,139 @@
 //! The graph: what it keeps beside nodes and edges, and the plain questions.
 //!
-//! How events become edges is the business of the fold; walks and workflows have modules of their
-//! own.
+//! How events become edges is the business of the fold; what a question sees of it is the business
+//! of the [`View`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use tally_protocol::message::Outcome;
-use tally_protocol::{EnvelopeId, Position, Time, TraceId};
+use tally_protocol::message::{Outcome, PolicyAction};
+use tally_protocol::{EnvelopeId, Position, Time, TraceId, TreeSize};
 
-use crate::lineage::TASK_LABEL_KEY;
+use crate::lineage::{Direction, Lineage, LineageQuestion, Start};
 use crate::node::NodeRef;
-use crate::relation::{Edge, Relation};
-use crate::store::{NodeIx, Store, TextIx};
-use crate::workflow::OfferState;
+use crate::relation::Edge;
+use crate::store::{Changes, NodeIx, Store, TextIx};
+use crate::unanswered::Unanswered;
+use crate::view::View;
+use crate::whereabouts::Field;
+use crate::workflow::{OfferState, Workflow};
 
-/// The provenance graph of a log, as of a position.
+/// The provenance graph of a log: of all events that were folded, and of every earlier size.
 ///
-/// The same events folded in the same order give the same answers, byte for byte.
+/// The same events folded in the same order give the same answers, byte for byte. The graph itself
+/// answers as of its head; [`Graph::at`] answers as of an earlier size what a graph that was folded
+/// only so far would answer.
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
     pub(crate) store: Store,
+    pub(crate) capabilities: BTreeMap<NodeIx, CapabilityFacts>,
     pub(crate) intents: BTreeMap<NodeIx, IntentFacts>,
     pub(crate) offers: BTreeMap<NodeIx, OfferFacts>,
+    pub(crate) offer_states: Changes<NodeIx, OfferState>,
     pub(crate) tasks: BTreeMap<NodeIx, TaskFacts>,
     pub(crate) receipts: BTreeMap<NodeIx, ReceiptFacts>,
+    /// The receipts of a task, in log order.
+    pub(crate) concluded: HashMap<NodeIx, Vec<NodeIx>>,
+    pub(crate) policies: BTreeMap<NodeIx, PolicyFacts>,
+    /// The policies of a scope, in log order.
+    pub(crate) scopes: BTreeMap<NodeIx, Vec<NodeIx>>,
+    pub(crate) attestations: BTreeMap<NodeIx, AttestationFacts>,
+    /// Where data is named, in log order.
+    pub(crate) mentions: HashMap<NodeIx, Vec<MentionFacts>>,
     /// Tasks by label, in log order.
     pub(crate) labelled: BTreeMap<(TextIx, TextIx), Vec<NodeIx>>,
-    /// The intents of a workflow.
-    pub(crate) traces: BTreeMap<TraceId, BTreeSet<NodeIx>>,
+    /// The intents of a workflow, each with the event by which it belongs to it, in log order.
+    pub(crate) traces: BTreeMap<TraceId, Vec<(Position, NodeIx)>>,
+    pub(crate) traced: BTreeSet<(TraceId, NodeIx)>,
+    /// When the events were recorded.
+    pub(crate) recorded: Vec<(Position, Time)>,
     pub(crate) next: Position,
+}
+
+/// Who signed an envelope, and where it stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Signed {
+    pub(crate) author: NodeIx,
+    pub(crate) position: Position,
+    pub(crate) recorded_at: Time,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct CapabilityFacts {
+    pub(crate) signed: Signed,
+    pub(crate) name: TextIx,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct IntentFacts {
-    pub(crate) author: NodeIx,
-    pub(crate) recorded_at: Time,
+    pub(crate) signed: Signed,
     pub(crate) trace_id: Option<TraceId>,
     pub(crate) outcome: TextIx,
     pub(crate) labels: Vec<(TextIx, TextIx)>,
     pub(crate) inputs: Vec<NodeIx>,
-    pub(crate) cancelled: bool,
+    /// Where it was cancelled.
+    pub(crate) cancelled: Option<Position>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct OfferFacts {
-    pub(crate) author: NodeIx,
+    pub(crate) signed: Signed,
+    pub(crate) intent: NodeIx,
     pub(crate) capability: NodeIx,
-    pub(crate) recorded_at: Time,
-    pub(crate) state: OfferState,
+    pub(crate) valid_until: Option<Time>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct TaskFacts {
+    pub(crate) signed: Signed,
     pub(crate) intent: NodeIx,
     pub(crate) offer: NodeIx,
-    pub(crate) position: Position,
     pub(crate) attempt: u32,
-    pub(crate) recorded_at: Time,
-    pub(crate) accepted_at: Option<Time>,
-    pub(crate) running_at: Option<Time>,
+    pub(crate) accepted: Option<(Position, Time)>,
+    pub(crate) running: Option<(Position, Time)>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct ReceiptFacts {
+    pub(crate) signed: Signed,
     pub(crate) outcome: Outcome,
-    pub(crate) recorded_at: Time,
     pub(crate) started_at_us: Option<Time>,
     pub(crate) ended_at_us: Option<Time>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct PolicyFacts {
+    pub(crate) signed: Signed,
+    pub(crate) scope: NodeIx,
+    pub(crate) name: TextIx,
+    pub(crate) version: u64,
+    pub(crate) action: PolicyAction,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct AttestationFacts {
+    pub(crate) signed: Signed,
+    pub(crate) says: Says,
+    pub(crate) expires_at: Option<Time>,
+}
+
+/// What an attestation says of its subject.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Says {
+    Claim,
+    Delegation { of: Option<NodeIx>, intent: Option<NodeIx> },
+    Rotation { successor: NodeIx },
+    Other,
+}
+
+/// A message that names data.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MentionFacts {
+    pub(crate) position: Position,
+    pub(crate) event: NodeIx,
+    pub(crate) author: NodeIx,
+    pub(crate) field: Field,
+    pub(crate) index: u32,
+    pub(crate) inline: bool,
 }
 
 impl Graph {
@@ -80,91 +147,87 @@ impl Graph {
         self.next
     }
 
+    /// The graph as it was when the log had this size.
+    ///
+    /// # Errors
+    /// [`Unanswered::Beyond`] when not so many events were folded.
+    pub fn at(&self, size: TreeSize) -> Result<View<'_>, Unanswered> {
+        let head = TreeSize::new(self.next.0);
+        match size <= head {
+            true => Ok(View::new(self, Position::at_tip(size))),
+            false => Err(Unanswered::Beyond { size, head }),
+        }
+    }
+
+    /// The graph as it is.
+    pub fn head(&self) -> View<'_> {
+        View::new(self, self.next)
+    }
+
+    /// The size that the log had at a time: with every event recorded up to and including it.
+    pub fn size_at(&self, time: Time) -> TreeSize {
+        let recorded = self.recorded.partition_point(|(_, at)| *at <= time);
+        let last = recorded.checked_sub(1).map(|last| self.recorded[last].0);
+        TreeSize::new(last.map_or(0, |position| position.0.saturating_add(1)))
+    }
+
     /// How many nodes there are.
     pub fn node_count(&self) -> usize {
-        self.store.node_count()
+        self.head().node_count()
     }
 
     /// How many edges there are.
     pub fn edge_count(&self) -> usize {
-        self.store.edge_count()
+        self.head().edge_count()
     }
 
     /// The edges that the event folded last made or strengthened, each once.
     pub fn touched(&self) -> Vec<Edge> {
-        self.store.edges(self.store.touched())
+        self.head().edges(self.store.touched().iter().copied())
     }
 
     /// Every edge, by position.
     pub fn edges(&self) -> Vec<Edge> {
-        self.store.edges(self.store.edge_indices())
+        let head = self.head();
+        head.edges(self.store.all_edges(self.next))
     }
 
-    /// The edges to what a node came from, by position; none for an unknown node.
+    /// [`View::edges_from`] as of the head.
     pub fn edges_from(&self, node: &NodeRef) -> Vec<Edge> {
-        let node = self.store.find_node(node);
-        node.map_or_else(Vec::new, |node| {
-            self.store.edges(self.store.outgoing(node).map(|(e, _)| e))
-        })
+        self.head().edges_from(node)
     }
 
-    /// The edges from what came of a node, by position; none for an unknown node.
+    /// [`View::edges_to`] as of the head.
     pub fn edges_to(&self, node: &NodeRef) -> Vec<Edge> {
-        let node = self.store.find_node(node);
-        node.map_or_else(Vec::new, |node| {
-            self.store.edges(self.store.incoming(node).map(|(e, _)| e))
-        })
+        self.head().edges_to(node)
     }
 
-    /// The tasks whose intent carries a label, in log order.
+    /// [`View::tasks_labelled`] as of the head.
     pub fn tasks_labelled(&self, key: &str, value: &str) -> Vec<EnvelopeId> {
-        let tasks = self.nodes_labelled(key, value).iter();
-        tasks.filter_map(|&task| self.store.envelope_id(task)).collect()
+        self.head().tasks_labelled(key, value)
     }
 
-    pub(crate) fn nodes_labelled(&self, key: &str, value: &str) -> &[NodeIx] {
-        let label = self.store.find_text(key).zip(self.store.find_text(value));
-        label.and_then(|label| self.labelled.get(&label)).map_or(&[], Vec::as_slice)
-    }
-
-    /// The intent that a task serves, if it is known.
-    pub(crate) fn intent_of(&self, task: NodeIx) -> Option<&IntentFacts> {
-        self.intents.get(&self.tasks.get(&task)?.intent)
-    }
-
-    /// The first value of the task label on a task's intent.
-    pub(crate) fn task_label(&self, task: NodeIx) -> Option<&str> {
-        let key = self.store.find_text(TASK_LABEL_KEY)?;
-        let labels = &self.intent_of(task)?.labels;
-        labels.iter().find(|label| label.0 == key).map(|label| self.store.text_at(label.1))
-    }
-
-    /// What a task is for, in the words of its intent; its id where there are none.
-    pub(crate) fn task_name(&self, task: NodeIx) -> String {
-        let outcome = self.intent_of(task).map(|intent| self.store.text_at(intent.outcome));
-        match outcome {
-            Some(text) if !text.is_empty() => text.to_owned(),
-            _ => self.hex_id(task),
-        }
-    }
-
-    fn hex_id(&self, task: NodeIx) -> String {
-        self.store.envelope_id(task).map(|id| id.to_string()).unwrap_or_default()
-    }
-
-    /// What a node points to by a relation, as ids of envelopes.
-    pub(crate) fn ids_from(&self, node: NodeIx, relation: Relation) -> Vec<EnvelopeId> {
-        let links = self.store.outgoing(node).filter(|(_, link)| link.relation == relation);
-        links.filter_map(|(_, link)| self.store.envelope_id(link.to)).collect()
-    }
-
-    /// What points to a node by a relation, in log order.
-    pub(crate) fn nodes_to(
+    /// [`View::lineage`] as of the head, without a filter.
+    ///
+    /// # Errors
+    /// [`Unanswered`] when there is no such start.
+    pub fn lineage(
         &self,
-        node: NodeIx,
-        relation: Relation,
-    ) -> impl Iterator<Item = NodeIx> + '_ {
-        let links = self.store.incoming(node).filter(move |(_, link)| link.relation == relation);
-        links.map(|(_, link)| link.from)
+        start: Start<'_>,
+        direction: Direction,
+        depth: Option<u32>,
+    ) -> Result<Lineage, Unanswered> {
+        let question = LineageQuestion { depth, ..LineageQuestion::new(direction) };
+        self.head().lineage(start, &question)
+    }
+
+    /// [`View::workflow`] as of the head.
+    pub fn workflow(&self, trace_id: Option<TraceId>) -> Workflow {
+        self.head().workflow(trace_id)
+    }
+
+    /// [`View::workflow_of`] as of the head.
+    pub fn workflow_of(&self, intent: EnvelopeId) -> Option<Workflow> {
+        self.head().workflow_of(intent)
     }
 }

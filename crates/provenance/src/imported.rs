@@ -7,13 +7,11 @@
 //! same is not looked at here; the claim's evidence names it.
 
 use serde::{Deserialize, Serialize};
-use tally_protocol::Position;
 use tally_protocol::message::Claim;
 
 use crate::graph::Graph;
 use crate::node::DataEntry;
 use crate::relation::{Class, Relation};
-use crate::store::Link;
 
 /// The kind of claims that state an imported activity.
 pub const IMPORTED_ACTIVITY: &str = "imported.activity";
@@ -53,18 +51,17 @@ impl ImportedActivity {
 }
 
 impl Graph {
-    /// Takes in the activity that a claim at `position` states, if it states one.
-    pub(crate) fn fold_imported(&mut self, position: Position, claim: &Claim) {
+    /// Takes in the activity that a claim states, if it states one.
+    pub(crate) fn fold_imported(&mut self, claim: &Claim) {
         let Some(said) = ImportedActivity::of(claim) else { return };
         let activity = self.store.imported(&said.name());
-        let class = Class::Imported;
         for DataEntry { uri, digest } in &said.used {
-            let (from, to) = (activity, self.store.data(uri, *digest));
-            self.store.link(Link { from, to, position, relation: Relation::Used, class });
+            let used = self.store.data(uri, *digest);
+            self.store.link(activity, Relation::Used, used, Class::Imported);
         }
         for DataEntry { uri, digest } in &said.generated {
-            let (from, to) = (self.store.data(uri, *digest), activity);
-            self.store.link(Link { from, to, position, relation: Relation::WasGeneratedBy, class });
+            let made = self.store.data(uri, *digest);
+            self.store.link(made, Relation::WasGeneratedBy, activity, Class::Imported);
         }
     }
 }

@@ -6,15 +6,15 @@
 //! edge says that this is inferred.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use tally_protocol::{EnvelopeId, Position};
+use tally_protocol::{AgentId, EnvelopeId, Position};
 
-use crate::graph::Graph;
 use crate::node::{DataEntry, NodeRef};
-use crate::relation::Edge;
+use crate::relation::{Class, Edge, Relation};
 use crate::store::{EdgeIx, Link, NodeIx};
+use crate::unanswered::Unanswered;
+use crate::view::View;
 
 /// Key of the label by which a workflow names its tasks.
 pub const TASK_LABEL_KEY: &str = "wf.task";
@@ -40,33 +40,49 @@ pub enum Start<'a> {
     Node(NodeRef),
 }
 
-/// Why there is no answer.
+/// What is asked about lineage, beside where it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unknown {
-    /// No message names data of this URI.
-    DataUri(String),
-    /// No task has this label.
-    TaskLabel(String),
-    /// No message names this node.
-    Node(NodeRef),
-    /// The node is neither a task nor data.
-    NoLineage(NodeRef),
+pub struct LineageQuestion {
+    /// Which way to walk.
+    pub direction: Direction,
+    /// Most steps from the start, a step being one edge; without it the walk goes as far as it can.
+    pub depth: Option<u32>,
+    /// What of it is shown.
+    pub filter: Filter,
 }
 
-impl fmt::Display for Unknown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DataUri(uri) => write!(f, "no message names data at {uri:?}"),
-            Self::TaskLabel(label) => write!(f, "no task has the label {TASK_LABEL_KEY}={label:?}"),
-            Self::Node(node) => write!(f, "no message names {node}"),
-            Self::NoLineage(node) => {
-                write!(f, "{node} has no lineage of its own; ask about a task or about data")
-            }
-        }
+impl LineageQuestion {
+    /// All of it, in a direction.
+    pub fn new(direction: Direction) -> Self {
+        Self { direction, depth: None, filter: Filter::default() }
     }
 }
 
-impl std::error::Error for Unknown {}
+/// What of a lineage is shown: all criteria that are set. The classes hold for the walk: it follows
+/// no other edges. The rest holds for the answer: the walk goes through what is not shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only tasks, or only data.
+    pub only: Option<Only>,
+    /// Only tasks that this agent executes, and data that they made.
+    pub agent: Option<AgentId>,
+    /// Only tasks whose intent carries this label (key and value), and data that they made.
+    pub label: Option<(String, String)>,
+    /// Only edges of these classes; empty means any.
+    pub classes: BTreeSet<Class>,
+    /// Of data only what has a URI that begins so. Tasks are not concerned.
+    pub uri_prefix: Option<String>,
+}
+
+/// One of the two kinds of things that lineage is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Only {
+    /// Tasks.
+    Tasks,
+    /// Data.
+    Data,
+}
 
 /// One task of an answer: all attempts that have one label.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,102 +151,161 @@ impl Lineage {
     }
 }
 
-impl Graph {
-    /// What `start` came from, or what came of it. A step is one edge; `depth` is the most steps
-    /// from the start, without it the walk goes as far as it can.
+impl<'g> View<'g> {
+    /// What `start` came from, or what came of it.
     ///
     /// # Errors
-    /// [`Unknown`] when there is no such start.
+    /// [`Unanswered`] when there is no such start.
     pub fn lineage(
         &self,
         start: Start<'_>,
-        direction: Direction,
-        depth: Option<u32>,
-    ) -> Result<Lineage, Unknown> {
-        let start = self.starting_nodes(start)?;
-        let walk = self.walk(&start, direction, depth);
+        question: &LineageQuestion,
+    ) -> Result<Lineage, Unanswered> {
+        let start = self.starting_nodes(&start)?;
+        let walk =
+            self.walk(&start, question.direction, question.depth, &question.filter.classes)?;
+        let shown = self.shown(walk.found, &question.filter);
+        let edges = match question.filter.hides_nodes() {
+            false => walk.edges,
+            true => self.between(walk.edges, |node| shown.contains(&node) || start.contains(&node)),
+        };
         Ok(Lineage {
-            start: LineageStart { tasks: self.entries(&start), data: self.data_entries(&start) },
-            tasks: self.entries(&walk.found),
-            data: self.data_entries(&walk.found),
-            edges: self.store.edges(walk.edges),
+            start: LineageStart { tasks: self.attempts(&start), data: self.data_entries(start) },
+            tasks: self.attempts(&shown),
+            data: self.data_entries(shown),
+            edges: self.edges(edges.into_iter().map(|(edge, _)| edge)),
             as_of: self.next_position(),
         })
     }
 
-    fn starting_nodes(&self, start: Start<'_>) -> Result<BTreeSet<NodeIx>, Unknown> {
-        let nodes = match &start {
-            Start::DataUri(uri) => self.store.data_at(uri).iter().copied().collect(),
-            Start::TaskLabel(label) => self.attempts(label),
+    /// What a question is about, as nodes; never none.
+    pub(crate) fn starting_nodes(&self, start: &Start<'_>) -> Result<BTreeSet<NodeIx>, Unanswered> {
+        let nodes = match start {
+            Start::DataUri(uri) => self.data_at(uri).collect(),
+            Start::TaskLabel(label) => self.labelled(label),
             Start::Node(node) => self.starting_node(node)?,
         };
         match start {
             _ if !nodes.is_empty() => Ok(nodes),
-            Start::DataUri(uri) => Err(Unknown::DataUri(uri.to_owned())),
-            Start::TaskLabel(label) => Err(Unknown::TaskLabel(label.to_owned())),
-            Start::Node(node) => Err(Unknown::Node(node)),
+            Start::DataUri(uri) => Err(Unanswered::DataUri((*uri).to_owned())),
+            Start::TaskLabel(label) => Err(Unanswered::TaskLabel((*label).to_owned())),
+            Start::Node(node) => Err(Unanswered::Node(node.clone())),
         }
     }
 
-    fn starting_node(&self, node: &NodeRef) -> Result<BTreeSet<NodeIx>, Unknown> {
-        let Some(found) = self.store.find_node(node) else {
-            return Err(Unknown::Node(node.clone()));
-        };
-        if !self.store.is_task(found) && !self.store.is_data(found) {
-            return Err(Unknown::NoLineage(node.clone()));
-        }
-        let mut nodes = self.task_label(found).map(|l| self.attempts(l)).unwrap_or_default();
+    fn starting_node(&self, node: &NodeRef) -> Result<BTreeSet<NodeIx>, Unanswered> {
+        let found = self.flow_node(node)?;
+        let mut nodes = self.task_label(found).map(|l| self.labelled(l)).unwrap_or_default();
         nodes.insert(found);
         Ok(nodes)
     }
 
-    fn attempts(&self, label: &str) -> BTreeSet<NodeIx> {
+    /// A task or data.
+    pub(crate) fn flow_node(&self, node: &NodeRef) -> Result<NodeIx, Unanswered> {
+        let Some(found) = self.find_node(node) else {
+            return Err(Unanswered::Node(node.clone()));
+        };
+        match self.is_task(found) || self.is_data(found) {
+            true => Ok(found),
+            false => Err(Unanswered::NoLineage(node.clone())),
+        }
+    }
+
+    fn labelled(&self, label: &str) -> BTreeSet<NodeIx> {
         self.nodes_labelled(TASK_LABEL_KEY, label).iter().copied().collect()
     }
 
-    fn walk(&self, start: &BTreeSet<NodeIx>, direction: Direction, depth: Option<u32>) -> Walk {
+    /// Follows what flows, breadth first.
+    pub(crate) fn walk(
+        &self,
+        start: &BTreeSet<NodeIx>,
+        direction: Direction,
+        depth: Option<u32>,
+        classes: &BTreeSet<Class>,
+    ) -> Result<Walk, Unanswered> {
         let mut walk = Walk::default();
         let mut front: Vec<NodeIx> = start.iter().copied().collect();
         let mut steps = 0;
         while !front.is_empty() && depth.is_none_or(|most| steps < most) {
             let mut next = Vec::new();
             for node in front {
-                for (edge, neighbour) in self.steps(node, direction) {
-                    walk.edges.push(edge);
+                for (edge, link) in self.steps(node, direction) {
+                    if !classes.is_empty() && !classes.contains(&link.class) {
+                        continue;
+                    }
+                    walk.edges.push((edge, link));
+                    let neighbour = direction.ahead(&link);
                     if !start.contains(&neighbour) && walk.found.insert(neighbour) {
                         next.push(neighbour);
                     }
                 }
+                self.within_limit(walk.edges.len())?;
             }
             front = next;
             steps += 1;
         }
-        walk
+        Ok(walk)
     }
 
-    fn steps(&self, node: NodeIx, direction: Direction) -> Vec<(EdgeIx, NodeIx)> {
-        let flow = |(edge, link): (EdgeIx, Link)| link.relation.is_flow().then_some((edge, link));
-        let known = |node: NodeIx| {
-            let is_theirs = self.store.is_imported(node);
-            is_theirs || self.store.is_task(node) || self.store.is_data(node)
-        };
-        let steps: Vec<_> = match direction {
-            Direction::Up => {
-                self.store.outgoing(node).filter_map(flow).map(|(e, l)| (e, l.to)).collect()
-            }
-            Direction::Down => {
-                self.store.incoming(node).filter_map(flow).map(|(e, l)| (e, l.from)).collect()
-            }
-        };
+    /// The edges along which something flows between tasks and data, at a node.
+    pub(crate) fn steps(&self, node: NodeIx, direction: Direction) -> Vec<(EdgeIx, Link)> {
         // A message that takes an intent for a task has an edge too; it leads nowhere.
-        steps.into_iter().filter(|&(_, neighbour)| known(neighbour)).collect()
+        let flows = |link: &Link| {
+            let ahead = direction.ahead(link);
+            let is_theirs = self.store().is_imported(ahead);
+            link.relation.is_flow() && (is_theirs || self.is_task(ahead) || self.is_data(ahead))
+        };
+        match direction {
+            Direction::Up => self.outgoing(node).filter(|(_, link)| flows(link)).collect(),
+            Direction::Down => self.incoming(node).filter(|(_, link)| flows(link)).collect(),
+        }
+    }
+
+    fn shown(&self, mut found: BTreeSet<NodeIx>, filter: &Filter) -> BTreeSet<NodeIx> {
+        if filter.hides_nodes() {
+            found.retain(|&node| match self.is_task(node) {
+                true => filter.only != Some(Only::Data) && self.is_by(node, filter),
+                false => filter.only != Some(Only::Tasks) && self.is_shown_data(node, filter),
+            });
+        }
+        found
+    }
+
+    fn is_by(&self, task: NodeIx, filter: &Filter) -> bool {
+        let executor = self.executor(task).and_then(|agent| self.agent_id(agent));
+        let has_label = |(key, value): &(String, String)| {
+            let texts = self.store().find_text(key).zip(self.store().find_text(value));
+            let labels = self.intent_of(task).map(|intent| &intent.labels);
+            texts.is_some_and(|label| labels.is_some_and(|labels| labels.contains(&label)))
+        };
+        filter.agent.is_none_or(|agent| executor == Some(agent))
+            && filter.label.as_ref().is_none_or(has_label)
+    }
+
+    fn is_shown_data(&self, data: NodeIx, filter: &Filter) -> bool {
+        let begins = |prefix: &String| {
+            self.store().data_parts(data).is_some_and(|(uri, _)| uri.starts_with(prefix.as_str()))
+        };
+        let asks_who = filter.agent.is_some() || filter.label.is_some();
+        let mut makers = self.links_from(data, Relation::WasGeneratedBy).map(|link| link.to);
+        filter.uri_prefix.as_ref().is_none_or(begins)
+            && (!asks_who || makers.any(|maker| self.is_by(maker, filter)))
+    }
+
+    fn between(
+        &self,
+        mut edges: Vec<(EdgeIx, Link)>,
+        is_end: impl Fn(NodeIx) -> bool,
+    ) -> Vec<(EdgeIx, Link)> {
+        edges.retain(|(_, link)| is_end(link.from) && is_end(link.to));
+        edges
     }
 
     /// The tasks among some nodes, attempts with one label as one.
-    fn entries(&self, nodes: &BTreeSet<NodeIx>) -> Vec<LineageTask> {
+    fn attempts(&self, nodes: &BTreeSet<NodeIx>) -> Vec<LineageTask> {
         let mut entries: BTreeMap<(String, bool), LineageTask> = BTreeMap::new();
-        for &node in nodes.iter().filter(|&&node| self.store.is_task(node)) {
-            let Some(id) = self.store.envelope_id(node) else { continue };
+        for &node in nodes.iter().filter(|&&node| self.is_task(node)) {
+            let Some(id) = self.store().envelope_id(node) else { continue };
             let label = self.task_label(node).map(str::to_owned);
             let key = (label.clone().unwrap_or_else(|| id.to_string()), label.is_some());
             let new = || LineageTask { ids: Vec::new(), label, name: self.task_name(node) };
@@ -238,19 +313,28 @@ impl Graph {
         }
         entries.into_values().collect()
     }
+}
 
-    fn data_entries(&self, nodes: &BTreeSet<NodeIx>) -> Vec<DataEntry> {
-        let data = nodes.iter().filter_map(|&node| match self.store.node_ref(node) {
-            NodeRef::Data { uri, digest } => Some(DataEntry { uri, digest }),
-            _ => None,
-        });
-        let data: BTreeSet<DataEntry> = data.collect();
-        data.into_iter().collect()
+impl Filter {
+    fn hides_nodes(&self) -> bool {
+        let Self { only, agent, label, classes: _, uri_prefix } = self;
+        only.is_some() || agent.is_some() || label.is_some() || uri_prefix.is_some()
     }
 }
 
+impl Direction {
+    /// The end of an edge that lies this way.
+    pub(crate) fn ahead(self, link: &Link) -> NodeIx {
+        match self {
+            Self::Up => link.to,
+            Self::Down => link.from,
+        }
+    }
+}
+
+/// What a walk came to.
 #[derive(Default)]
-struct Walk {
-    found: BTreeSet<NodeIx>,
-    edges: Vec<EdgeIx>,
+pub(crate) struct Walk {
+    pub(crate) found: BTreeSet<NodeIx>,
+    pub(crate) edges: Vec<(EdgeIx, Link)>,
 }

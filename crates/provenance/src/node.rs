@@ -5,7 +5,8 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use tally_protocol::{AgentId, Digest, EnvelopeId};
+use tally_protocol::message::Outcome;
+use tally_protocol::{AgentId, Digest, EnvelopeId, Position};
 
 /// A node of the graph.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -85,6 +86,34 @@ pub struct DataEntry {
     pub uri: String,
     /// What it hashes to.
     pub digest: Digest,
+}
+
+/// A task as an answer lists it: one attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskEntry {
+    /// Its id.
+    pub id: EnvelopeId,
+    /// Value of the label [`TASK_LABEL_KEY`](crate::TASK_LABEL_KEY).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The outcome that the intent asked for; the task's id where nothing is known of it.
+    pub name: String,
+    /// Who executes it; absent where the offer is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executor: Option<AgentId>,
+    /// How it ended, by its first receipt; absent while it has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// Where its TaskStart stands; absent where that is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+}
+
+impl TaskEntry {
+    /// The label, or else the id.
+    pub fn title(&self) -> String {
+        self.label.clone().unwrap_or_else(|| self.id.to_string())
+    }
 }
 
 impl From<DataEntry> for NodeRef {

@@ -3,6 +3,10 @@
 //! A node is interned once and has the list of its edges in either direction, so that a walk costs
 //! what it visits. This module does not know what messages mean.
 //!
+//! Everything is kept with the position at which it came to hold. Lists grow in the order of the
+//! log, so what a view of an earlier size sees of a list is a prefix; what changes later (the kind
+//! of a node that was only mentioned, the ground of an edge) stands beside it.
+//!
 //! The hash maps are only looked up, never iterated: their order reaches no answer.
 
 use std::collections::{BTreeMap, HashMap};
@@ -62,19 +66,48 @@ enum Key {
     Agent(AgentId),
     Envelope(EnvelopeId),
     Data(TextIx, Digest),
+    /// An activity of another system, by its name.
     Imported(TextIx),
 }
 
 #[derive(Debug, Clone)]
 struct Node {
     key: Key,
-    /// Means nothing unless the key is an envelope.
+    /// Where it was first named.
+    since: Position,
+    /// As it was first named. Means nothing unless the key is an envelope.
     kind: Kind,
     out: Vec<EdgeIx>,
     into: Vec<EdgeIx>,
 }
 
-/// An edge between numbers.
+/// What of a fact was different later: the values that replaced the first one, in log order.
+#[derive(Debug, Clone)]
+pub(crate) struct Changes<K, V>(BTreeMap<K, Vec<(Position, V)>>);
+
+impl<K: Ord, V: Copy> Changes<K, V> {
+    pub(crate) fn push(&mut self, key: K, position: Position, value: V) {
+        self.0.entry(key).or_default().push((position, value));
+    }
+
+    /// The last change before a position.
+    pub(crate) fn before(&self, key: &K, until: Position) -> Option<(Position, V)> {
+        let changes = self.0.get(key)?;
+        let seen = changes.partition_point(|(position, _)| *position < until);
+        seen.checked_sub(1).map(|last| changes[last])
+    }
+}
+
+impl<K, V> Default for Changes<K, V> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+/// After every position: sees all.
+const END: Position = Position(u64::MAX);
+
+/// An edge between numbers, with the ground on which it stands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Link {
     pub(crate) from: NodeIx,
@@ -87,17 +120,34 @@ pub(crate) struct Link {
 /// Nodes, edges and texts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Store {
+    /// Where the event stands that is folded.
+    now: Position,
     nodes: Vec<Node>,
+    kinds: Changes<NodeIx, Kind>,
     by_key: HashMap<Key, NodeIx>,
+    /// As they were first said.
     links: Vec<Link>,
-    /// What was made or strengthened since it was last forgotten.
+    grounds: Changes<EdgeIx, Class>,
+    /// What the event that is folded made or strengthened.
     touched: Vec<EdgeIx>,
     texts: Vec<Arc<str>>,
     by_text: HashMap<Arc<str>, TextIx>,
-    digests: BTreeMap<TextIx, Vec<NodeIx>>,
+    by_uri: BTreeMap<TextIx, Vec<NodeIx>>,
+    by_digest: HashMap<Digest, Vec<NodeIx>>,
 }
 
 impl Store {
+    /// What is added from now on came to hold at this position.
+    pub(crate) fn begin(&mut self, now: Position) {
+        self.now = now;
+        self.touched.clear();
+    }
+
+    /// The edges that the event which was folded last made or strengthened.
+    pub(crate) fn touched(&self) -> &[EdgeIx] {
+        &self.touched
+    }
+
     pub(crate) fn agent(&mut self, agent: AgentId) -> NodeIx {
         self.intern(Key::Agent(agent), Kind::Message)
     }
@@ -107,7 +157,8 @@ impl Store {
         let known = self.nodes.len();
         let node = self.intern(Key::Data(uri, digest), Kind::Message);
         if node.at() == known {
-            self.digests.entry(uri).or_default().push(node);
+            self.by_uri.entry(uri).or_default().push(node);
+            self.by_digest.entry(digest).or_default().push(node);
         }
         node
     }
@@ -121,16 +172,17 @@ impl Store {
     /// The envelope as it was folded: what it is, is settled.
     pub(crate) fn define(&mut self, id: EnvelopeId, kind: Kind) -> NodeIx {
         let node = self.intern(Key::Envelope(id), kind);
-        self.nodes[node.at()].kind = kind;
+        if self.kind(node, END) != kind {
+            self.kinds.push(node, self.now, kind);
+        }
         node
     }
 
     /// An envelope that another one refers to; `kind` holds where nothing better is known.
     pub(crate) fn mention(&mut self, id: EnvelopeId, kind: Kind) -> NodeIx {
         let node = self.intern(Key::Envelope(id), kind);
-        let known = &mut self.nodes[node.at()].kind;
-        if *known == Kind::Message {
-            *known = kind;
+        if self.kind(node, END) == Kind::Message && kind != Kind::Message {
+            self.kinds.push(node, self.now, kind);
         }
         node
     }
@@ -145,31 +197,22 @@ impl Store {
         index
     }
 
-    /// Adds an edge. Between two nodes there is one edge of a relation: a stronger class takes it
-    /// over with its event, anything else leaves it as it is.
-    pub(crate) fn link(&mut self, link: Link) {
-        match self.find_link(link.from, link.relation, link.to) {
-            None => self.push_link(link),
+    /// Adds an edge that the event which is folded says. Between two nodes there is one edge of a
+    /// relation: a stronger class takes it over with its event, anything else leaves it as it is.
+    pub(crate) fn link(&mut self, from: NodeIx, relation: Relation, to: NodeIx, class: Class) {
+        match self.find_link(from, relation, to) {
+            None => self.push_link(Link { from, to, position: self.now, relation, class }),
             Some(known) => {
-                let held = &mut self.links[known.at()];
-                if link.class > held.class {
-                    (held.class, held.position) = (link.class, link.position);
+                if class > self.link_before(known, END).class {
+                    self.grounds.push(known, self.now, class);
                     self.touched.push(known);
                 }
             }
         }
     }
 
-    /// Forgets what was made or strengthened so far.
-    pub(crate) fn forget_touched(&mut self) {
-        self.touched.clear();
-    }
-
-    pub(crate) fn touched(&self) -> impl Iterator<Item = EdgeIx> + '_ {
-        self.touched.iter().copied()
-    }
-
-    pub(crate) fn find_node(&self, node: &NodeRef) -> Option<NodeIx> {
+    /// A node by what it is as of a position, if it was named before.
+    pub(crate) fn find_node(&self, node: &NodeRef, until: Position) -> Option<NodeIx> {
         let key = match node {
             NodeRef::Agent(agent) => Key::Agent(*agent),
             NodeRef::Data { uri, digest } => Key::Data(self.find_text(uri)?, *digest),
@@ -183,31 +226,47 @@ impl Store {
             | NodeRef::Attestation(id)
             | NodeRef::Message(id) => Key::Envelope(*id),
         };
+        let found = self.by_key.get(&key).copied().filter(|&found| self.is_seen(found, until))?;
         // The id of an intent does not name a task.
-        self.by_key.get(&key).copied().filter(|&found| self.node_ref(found) == *node)
+        (self.node_ref(found, until) == *node).then_some(found)
     }
 
     pub(crate) fn find_text(&self, text: &str) -> Option<TextIx> {
         self.by_text.get(text).copied()
     }
 
-    /// All data of this URI, whatever the digest.
+    /// All data of this URI, whatever the digest; by first mention.
     pub(crate) fn data_at(&self, uri: &str) -> &[NodeIx] {
-        let nodes = self.find_text(uri).and_then(|uri| self.digests.get(&uri));
+        let nodes = self.find_text(uri).and_then(|uri| self.by_uri.get(&uri));
         nodes.map_or(&[], Vec::as_slice)
+    }
+
+    /// All data of this digest, wherever it is; by first mention.
+    pub(crate) fn data_of(&self, digest: &Digest) -> &[NodeIx] {
+        self.by_digest.get(digest).map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn text_at(&self, text: TextIx) -> &str {
         &self.texts[text.at()]
     }
 
-    pub(crate) fn node_ref(&self, node: NodeIx) -> NodeRef {
-        let Node { key, kind, .. } = &self.nodes[node.at()];
-        match *key {
+    /// Whether a node was named before a position.
+    pub(crate) fn is_seen(&self, node: NodeIx, until: Position) -> bool {
+        self.nodes[node.at()].since < until
+    }
+
+    /// What an envelope is taken for as of a position; means nothing for agents and data.
+    fn kind(&self, node: NodeIx, until: Position) -> Kind {
+        let changed = self.kinds.before(&node, until);
+        changed.map_or(self.nodes[node.at()].kind, |(_, kind)| kind)
+    }
+
+    pub(crate) fn node_ref(&self, node: NodeIx, until: Position) -> NodeRef {
+        match self.nodes[node.at()].key {
             Key::Agent(agent) => NodeRef::Agent(agent),
             Key::Data(uri, digest) => NodeRef::Data { uri: self.text_at(uri).to_owned(), digest },
             Key::Imported(name) => NodeRef::Imported(self.text_at(name).to_owned()),
-            Key::Envelope(id) => match kind {
+            Key::Envelope(id) => match self.kind(node, until) {
                 Kind::Capability => NodeRef::Capability(id),
                 Kind::Intent => NodeRef::Intent(id),
                 Kind::Offer => NodeRef::Offer(id),
@@ -234,9 +293,17 @@ impl Store {
         }
     }
 
-    pub(crate) fn is_task(&self, node: NodeIx) -> bool {
-        let node = &self.nodes[node.at()];
-        matches!(node.key, Key::Envelope(_)) && node.kind == Kind::Task
+    /// URI and digest of data.
+    pub(crate) fn data_parts(&self, node: NodeIx) -> Option<(&str, Digest)> {
+        match self.nodes[node.at()].key {
+            Key::Data(uri, digest) => Some((self.text_at(uri), digest)),
+            Key::Envelope(_) | Key::Agent(_) | Key::Imported(_) => None,
+        }
+    }
+
+    pub(crate) fn is_task(&self, node: NodeIx, until: Position) -> bool {
+        let is_envelope = matches!(self.nodes[node.at()].key, Key::Envelope(_));
+        is_envelope && self.kind(node, until) == Kind::Task
     }
 
     pub(crate) fn is_imported(&self, node: NodeIx) -> bool {
@@ -247,51 +314,98 @@ impl Store {
         matches!(self.nodes[node.at()].key, Key::Data(..))
     }
 
-    /// The edges to what a node came from.
-    pub(crate) fn outgoing(&self, node: NodeIx) -> impl Iterator<Item = (EdgeIx, Link)> + '_ {
-        self.nodes[node.at()].out.iter().map(|&edge| (edge, self.links[edge.at()]))
+    /// The edges to what a node came from, as of a position.
+    pub(crate) fn outgoing(
+        &self,
+        node: NodeIx,
+        until: Position,
+    ) -> impl Iterator<Item = (EdgeIx, Link)> + '_ {
+        self.seen(&self.nodes[node.at()].out, until)
     }
 
-    /// The edges from what came of a node.
-    pub(crate) fn incoming(&self, node: NodeIx) -> impl Iterator<Item = (EdgeIx, Link)> + '_ {
-        self.nodes[node.at()].into.iter().map(|&edge| (edge, self.links[edge.at()]))
+    /// The edges from what came of a node, as of a position.
+    pub(crate) fn incoming(
+        &self,
+        node: NodeIx,
+        until: Position,
+    ) -> impl Iterator<Item = (EdgeIx, Link)> + '_ {
+        self.seen(&self.nodes[node.at()].into, until)
     }
 
-    pub(crate) fn node_count(&self) -> usize {
-        self.nodes.len()
+    /// The same, without those that were first said before `from`.
+    pub(crate) fn incoming_from(
+        &self,
+        node: NodeIx,
+        from: Position,
+        until: Position,
+    ) -> impl Iterator<Item = (EdgeIx, Link)> + '_ {
+        let into = &self.nodes[node.at()].into;
+        let earlier = into.partition_point(|edge| self.links[edge.at()].position < from);
+        self.seen(&into[earlier..], until)
     }
 
-    pub(crate) fn edge_count(&self) -> usize {
-        self.links.len()
+    fn seen<'s>(
+        &'s self,
+        edges: &'s [EdgeIx],
+        until: Position,
+    ) -> impl Iterator<Item = (EdgeIx, Link)> + 's {
+        let seen = edges.partition_point(|edge| self.links[edge.at()].position < until);
+        edges[..seen].iter().map(move |&edge| (edge, self.link_before(edge, until)))
     }
 
-    pub(crate) fn edge_indices(&self) -> impl Iterator<Item = EdgeIx> + '_ {
-        (0..self.links.len()).map(EdgeIx::next_of)
+    /// An edge on the ground on which it stood as of a position.
+    fn link_before(&self, edge: EdgeIx, until: Position) -> Link {
+        let link = self.links[edge.at()];
+        if link.class == Class::Asserted {
+            return link; // Nothing is stronger.
+        }
+        match self.grounds.before(&edge, until) {
+            Some((position, class)) => Link { position, class, ..link },
+            None => link,
+        }
     }
 
-    /// The edges by position, each once.
-    pub(crate) fn edges(&self, indices: impl IntoIterator<Item = EdgeIx>) -> Vec<Edge> {
-        let mut indices: Vec<EdgeIx> = indices.into_iter().collect();
-        indices.sort_unstable_by_key(|&edge| (self.links[edge.at()].position, edge));
-        indices.dedup();
-        indices.into_iter().map(|edge| self.edge(self.links[edge.at()])).collect()
+    /// How many nodes were named before a position.
+    pub(crate) fn node_count(&self, until: Position) -> usize {
+        self.nodes.partition_point(|node| node.since < until)
     }
 
-    fn edge(&self, link: Link) -> Edge {
-        Edge {
-            from: self.node_ref(link.from),
+    /// How many edges were said before a position.
+    pub(crate) fn edge_count(&self, until: Position) -> usize {
+        self.links.partition_point(|link| link.position < until)
+    }
+
+    /// Every edge that was said before a position.
+    pub(crate) fn all_edges(&self, until: Position) -> impl Iterator<Item = EdgeIx> + use<> {
+        (0..self.edge_count(until)).map(EdgeIx::next_of)
+    }
+
+    /// The edges by position, each once, as of a position.
+    pub(crate) fn edges(
+        &self,
+        indices: impl IntoIterator<Item = EdgeIx>,
+        until: Position,
+    ) -> Vec<Edge> {
+        let with_link = |edge| (self.link_before(edge, until), edge);
+        let mut links: Vec<(Link, EdgeIx)> = indices.into_iter().map(with_link).collect();
+        links.sort_unstable_by_key(|&(link, edge)| (link.position, edge));
+        links.dedup_by_key(|&mut (_, edge)| edge);
+        let edge = |(link, _): (Link, EdgeIx)| Edge {
+            from: self.node_ref(link.from, until),
             relation: link.relation,
-            to: self.node_ref(link.to),
+            to: self.node_ref(link.to, until),
             class: link.class,
             position: link.position,
-        }
+        };
+        links.into_iter().map(edge).collect()
     }
 
     fn intern(&mut self, key: Key, kind: Kind) -> NodeIx {
         let next = NodeIx::next_of(self.nodes.len());
         let node = *self.by_key.entry(key).or_insert(next);
         if node == next {
-            self.nodes.push(Node { key, kind, out: Vec::new(), into: Vec::new() });
+            let since = self.now;
+            self.nodes.push(Node { key, since, kind, out: Vec::new(), into: Vec::new() });
         }
         node
     }

@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use tally_protocol::message::Outcome;
 use tally_protocol::{AgentId, EnvelopeId, Position, Time, TraceId};
 
-use crate::graph::{Graph, ReceiptFacts, TaskFacts};
+use crate::graph::ReceiptFacts;
 use crate::node::NodeRef;
 use crate::relation::{Edge, Relation};
 use crate::store::{EdgeIx, Link, NodeIx};
+use crate::view::View;
 
 /// How far an offer came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -209,57 +210,65 @@ impl Workflow {
     }
 }
 
-impl Graph {
+impl View<'_> {
     /// The coordination graph of the workflow with this trace id (R24, R25), or of the whole log.
     /// An intent belongs to a workflow when it, an offer for it or a task of it names the trace.
     pub fn workflow(&self, trace_id: Option<TraceId>) -> Workflow {
         let intents: Vec<NodeIx> = match trace_id {
-            None => self.intents.keys().copied().collect(),
-            Some(trace) => self.traces.get(&trace).into_iter().flatten().copied().collect(),
+            None => {
+                // Nodes are numbered in the order of their first mention.
+                let named = self.graph.intents.keys().copied();
+                named.take_while(|&intent| self.knows(intent)).collect()
+            }
+            Some(trace) => self.traced(trace),
         };
-        self.workflow_over(trace_id, intents)
+        self.workflow_over(trace_id, &intents)
     }
 
     /// The coordination graph of the workflow that an intent belongs to: its trace, or without one
     /// all versions of the intent. `None` when there is no such intent.
     pub fn workflow_of(&self, intent: EnvelopeId) -> Option<Workflow> {
-        let node = self.store.find_node(&NodeRef::Intent(intent))?;
-        if let Some(trace_id) = self.intents.get(&node)?.trace_id {
+        let node = self.find_node(&NodeRef::Intent(intent))?;
+        if let Some(trace_id) = self.intent(node)?.trace_id {
             return Some(self.workflow(Some(trace_id)));
         }
+        let versions: Vec<NodeIx> = self.versions(node).into_iter().collect();
+        Some(self.workflow_over(None, &versions))
+    }
+
+    /// All versions of an intent, a capability, an offer or a key, this one among them.
+    pub(crate) fn versions(&self, node: NodeIx) -> BTreeSet<NodeIx> {
         let mut versions = BTreeSet::from([node]);
         let mut open = vec![node];
         while let Some(version) = open.pop() {
-            let revision = |link: &Link| link.relation == Relation::WasRevisionOf;
-            let before = self.store.outgoing(version).map(|(_, link)| link).filter(revision);
-            let before = before.map(|link| link.to);
+            let before = self.links_from(version, Relation::WasRevisionOf).map(|link| link.to);
             let after = self.nodes_to(version, Relation::WasRevisionOf);
             open.extend(before.chain(after).filter(|other| versions.insert(*other)));
         }
-        Some(self.workflow_over(None, versions.into_iter().collect()))
+        versions
     }
 
-    fn workflow_over(&self, trace_id: Option<TraceId>, intents: Vec<NodeIx>) -> Workflow {
+    pub(crate) fn workflow_over(&self, trace_id: Option<TraceId>, intents: &[NodeIx]) -> Workflow {
         Workflow {
             trace_id,
-            edges: self.coordination_edges(&intents),
-            intents: intents.into_iter().filter_map(|i| self.workflow_intent(i)).collect(),
+            edges: self.coordination_edges(intents),
+            intents: intents.iter().filter_map(|&i| self.workflow_intent(i)).collect(),
             as_of: self.next_position(),
         }
     }
 
     fn workflow_intent(&self, intent: NodeIx) -> Option<WorkflowIntent> {
-        let facts = self.intents.get(&intent)?;
-        let text = |index| self.store.text_at(index).to_owned();
+        let facts = self.intent(intent)?;
+        let text = |index| self.store().text_at(index).to_owned();
         Some(WorkflowIntent {
-            id: self.store.envelope_id(intent)?,
+            id: self.store().envelope_id(intent)?,
             revises: self.ids_from(intent, Relation::WasRevisionOf).first().copied(),
-            author: self.store.agent_id(facts.author)?,
+            author: self.agent_id(facts.signed.author)?,
             outcome: text(facts.outcome),
             labels: facts.labels.iter().map(|&(key, value)| (text(key), text(value))).collect(),
             trace_id: facts.trace_id,
-            recorded_at: facts.recorded_at,
-            cancelled: facts.cancelled,
+            recorded_at: facts.signed.recorded_at,
+            cancelled: self.is_cancelled(facts),
             offers: self
                 .nodes_to(intent, Relation::Answers)
                 .filter_map(|offer| self.workflow_offer(offer))
@@ -272,52 +281,53 @@ impl Graph {
     }
 
     fn workflow_offer(&self, offer: NodeIx) -> Option<WorkflowOffer> {
-        let facts = self.offers.get(&offer)?;
+        let facts = self.offer(offer)?;
         Some(WorkflowOffer {
-            id: self.store.envelope_id(offer)?,
-            author: self.store.agent_id(facts.author)?,
-            capability: self.store.envelope_id(facts.capability)?,
+            id: self.store().envelope_id(offer)?,
+            author: self.agent_id(facts.signed.author)?,
+            capability: self.store().envelope_id(facts.capability)?,
             replaces: self.ids_from(offer, Relation::WasRevisionOf).first().copied(),
-            recorded_at: facts.recorded_at,
-            state: facts.state,
+            recorded_at: facts.signed.recorded_at,
+            state: self.offer_state(offer),
         })
     }
 
     fn workflow_task(&self, task: NodeIx) -> Option<WorkflowTask> {
-        let facts = self.tasks.get(&task)?;
-        let receipts: Vec<WorkflowReceipt> = self
-            .nodes_to(task, Relation::Concludes)
-            .filter_map(|receipt| self.workflow_receipt(receipt))
-            .collect();
+        let facts = self.task(task)?;
+        let receipts = self.receipts_of(task).iter();
+        let receipts: Vec<WorkflowReceipt> =
+            receipts.filter_map(|&receipt| self.workflow_receipt(receipt)).collect();
         Some(WorkflowTask {
-            id: self.store.envelope_id(task)?,
-            position: facts.position,
+            id: self.store().envelope_id(task)?,
+            position: facts.signed.position,
             label: self.task_label(task).map(str::to_owned),
             name: self.task_name(task),
-            offer: self.store.envelope_id(facts.offer)?,
-            executor: self.executor(facts),
+            offer: self.store().envelope_id(facts.offer)?,
+            executor: self.executor(task).and_then(|agent| self.agent_id(agent)),
             attempt: facts.attempt,
             replaces: self.ids_from(task, Relation::Retries).first().copied(),
             outcome: receipts.first().map(|receipt| receipt.outcome),
-            timing: timing(facts, receipts.first()),
+            timing: Timing {
+                start_at: facts.signed.recorded_at,
+                accepted_at: self.reached(facts.accepted),
+                running_at: self.reached(facts.running),
+                done_at: receipts.first().map(|receipt| receipt.recorded_at),
+                duration_us: receipts.first().and_then(duration),
+            },
             receipts,
         })
     }
 
-    fn executor(&self, facts: &TaskFacts) -> Option<AgentId> {
-        self.store.agent_id(self.offers.get(&facts.offer)?.author)
-    }
-
     fn workflow_receipt(&self, receipt: NodeIx) -> Option<WorkflowReceipt> {
-        let ReceiptFacts { outcome, recorded_at, started_at_us, ended_at_us } =
-            *self.receipts.get(&receipt)?;
-        let id = self.store.envelope_id(receipt)?;
+        let &ReceiptFacts { signed, outcome, started_at_us, ended_at_us } =
+            self.receipt(receipt)?;
+        let (id, recorded_at) = (self.store().envelope_id(receipt)?, signed.recorded_at);
         Some(WorkflowReceipt { id, outcome, recorded_at, started_at_us, ended_at_us })
     }
 
     fn coordination_edges(&self, intents: &[NodeIx]) -> Vec<Edge> {
         let mut edges: Vec<EdgeIx> = Vec::new();
-        let mut all_from = |node| edges.extend(self.store.outgoing(node).map(|(edge, _)| edge));
+        let mut all_from = |node| edges.extend(self.outgoing(node).map(|(edge, _)| edge));
         let mut tasks = Vec::new();
         for &intent in intents {
             all_from(intent);
@@ -328,22 +338,11 @@ impl Graph {
             all_from(task);
             self.nodes_to(task, Relation::Concludes).for_each(&mut all_from);
         }
-        let made =
-            |&(_, link): &(EdgeIx, crate::store::Link)| link.relation == Relation::WasGeneratedBy;
+        let made = |(_, link): &(EdgeIx, Link)| link.relation == Relation::WasGeneratedBy;
         for &task in &tasks {
-            edges.extend(self.store.incoming(task).filter(made).map(|(edge, _)| edge));
+            edges.extend(self.incoming(task).filter(made).map(|(edge, _)| edge));
         }
-        self.store.edges(edges)
-    }
-}
-
-fn timing(facts: &TaskFacts, receipt: Option<&WorkflowReceipt>) -> Timing {
-    Timing {
-        start_at: facts.recorded_at,
-        accepted_at: facts.accepted_at,
-        running_at: facts.running_at,
-        done_at: receipt.map(|receipt| receipt.recorded_at),
-        duration_us: receipt.and_then(duration),
+        self.edges(edges)
     }
 }
 

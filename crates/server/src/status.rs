@@ -11,7 +11,7 @@ use tally_node::history::HistoryError;
 use tally_node::projections::ManageError;
 use tally_node::{AppendError, FULL_RETRY_DELAY, ProofError, RETRY_DELAY};
 use tally_protocol::{EnvelopeId, Malformed};
-use tally_provenance::Unknown;
+use tally_provenance::Unanswered;
 use tally_store::{ReadError, TreeError};
 use tonic::{Code, Status};
 
@@ -236,7 +236,7 @@ pub(crate) fn absent(id: &EnvelopeId) -> Status {
 }
 
 /// Nothing that lineage could start from.
-pub(crate) fn unknown_start(unknown: &Unknown) -> Status {
+pub(crate) fn unknown_start(unknown: &Unanswered) -> Status {
     Answer::new(Code::NotFound, "absent", unknown).into()
 }
 

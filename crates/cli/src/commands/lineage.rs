@@ -4,7 +4,7 @@ use serde::Serialize;
 use tally_client::{Client, Direction, Error as ClientError, GetLineageResponse, LineageStart};
 use tally_node::history::fold_graph;
 use tally_protocol::{EnvelopeId, TreeSize};
-use tally_provenance::{Graph, NodeRef, Start, Unknown};
+use tally_provenance::{Graph, NodeRef, Start, Unanswered};
 
 use crate::args::{LineageArgs, LineageDirection, LineageStartArgs, Picture};
 use crate::commands::export::history::graph_as_of;
@@ -70,7 +70,7 @@ fn ask(
     start: &LineageStartArgs,
     direction: Direction,
     depth: Option<u32>,
-) -> Result<tally_provenance::Lineage, Unknown> {
+) -> Result<tally_provenance::Lineage, Unanswered> {
     match (&start.data_ref, &start.task) {
         (Some(uri), _) => graph.lineage(Start::DataUri(uri), direction, depth),
         (None, Some(task)) => {

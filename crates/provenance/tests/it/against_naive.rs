@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::collection::btree_set;
 use proptest::prelude::*;
 use tally_protocol::EnvelopeId;
-use tally_provenance::{Direction, LineageSummary, NodeRef, Start, Unknown};
+use tally_provenance::{Direction, LineageSummary, NodeRef, Start, Unanswered};
 
 use crate::history::*;
 
@@ -152,7 +152,7 @@ proptest! {
                 check(&h, (&jobs, &ids), &Start::DataUri(&name), &things)?;
             } else {
                 let answer = h.graph.lineage(Start::DataUri(&name), Direction::Up, None);
-                prop_assert_eq!(answer, Err(Unknown::DataUri(name)));
+                prop_assert_eq!(answer, Err(Unanswered::DataUri(name)));
             }
         }
         let mut starts: BTreeMap<u8, BTreeSet<Thing>> = BTreeMap::new();

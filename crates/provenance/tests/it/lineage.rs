@@ -2,7 +2,7 @@
 
 use tally_protocol::message::{Offer, ProgressState, TaskDone};
 use tally_protocol::{Digest, Message};
-use tally_provenance::{Direction, NodeRef, Relation, Start, Unknown};
+use tally_provenance::{Direction, NodeRef, Relation, Start, Unanswered};
 
 use crate::history::*;
 
@@ -154,15 +154,15 @@ fn what_is_unknown_is_said() {
     h.offer(2, Offer { policies: policies(&[id(60)]), ..offer(intent, id(200)) });
     let check = |start, unknown| assert_eq!(h.graph.lineage(start, UP, None), Err(unknown));
     // "aligned reads" is a text that the graph knows, but no URI.
-    check(Start::DataUri("aligned reads"), Unknown::DataUri("aligned reads".to_owned()));
-    check(Start::TaskLabel("in"), Unknown::TaskLabel("in".to_owned()));
+    check(Start::DataUri("aligned reads"), Unanswered::DataUri("aligned reads".to_owned()));
+    check(Start::TaskLabel("in"), Unanswered::TaskLabel("in".to_owned()));
     let nodes = [NodeRef::Task(id(99)), NodeRef::Task(intent)];
     for node in nodes {
-        check(Start::Node(node.clone()), Unknown::Node(node));
+        check(Start::Node(node.clone()), Unanswered::Node(node));
     }
     let node = NodeRef::Intent(intent);
-    check(Start::Node(node.clone()), Unknown::NoLineage(node));
-    let message = Unknown::TaskLabel("t".to_owned()).to_string();
+    check(Start::Node(node.clone()), Unanswered::NoLineage(node));
+    let message = Unanswered::TaskLabel("t".to_owned()).to_string();
     assert_eq!(message, "no task has the label wf.task=\"t\"");
 }
 

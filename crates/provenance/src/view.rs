@@ -1,0 +1,333 @@
+//! The graph as of a size: what every question is asked of.
+//!
+//! A view holds nothing of its own. Whatever it reads is compared with its size, so that it answers
+//! what a graph would answer that was folded only so far; since lists grow in the order of the log,
+//! what came later costs it nothing.
+
+use tally_protocol::{AgentId, EnvelopeId, Position, Time, TraceId, TreeSize};
+
+use crate::graph::{
+    AttestationFacts, CapabilityFacts, Graph, IntentFacts, MentionFacts, OfferFacts, PolicyFacts,
+    ReceiptFacts, Signed, TaskFacts,
+};
+use crate::lineage::TASK_LABEL_KEY;
+use crate::node::{DataEntry, NodeRef, TaskEntry};
+use crate::relation::{Edge, Relation};
+use crate::store::{EdgeIx, Link, NodeIx, Store};
+use crate::unanswered::Unanswered;
+use crate::workflow::OfferState;
+
+/// The graph as it was when the log had some size; see [`Graph::at`].
+#[derive(Debug, Clone, Copy)]
+pub struct View<'g> {
+    pub(crate) graph: &'g Graph,
+    /// The first position that is not seen.
+    pub(crate) until: Position,
+    /// Most nodes and edges of an answer.
+    limit: usize,
+}
+
+impl<'g> View<'g> {
+    pub(crate) fn new(graph: &'g Graph, until: Position) -> Self {
+        Self { graph, until, limit: usize::MAX }
+    }
+
+    /// The same view, which gives no answer of more than about so many nodes and edges: a question
+    /// that walks further ends with [`Unanswered::TooLarge`].
+    pub fn limited_to(self, limit: usize) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// The position after the last event that it sees: answers are as of it.
+    pub fn next_position(&self) -> Position {
+        self.until
+    }
+
+    /// The size that the log had.
+    pub fn size(&self) -> TreeSize {
+        TreeSize::new(self.until.0)
+    }
+
+    /// When the last event that it sees was recorded.
+    pub fn recorded_at(&self) -> Option<Time> {
+        let recorded = &self.graph.recorded;
+        let seen = recorded.partition_point(|(position, _)| *position < self.until);
+        seen.checked_sub(1).map(|last| recorded[last].1)
+    }
+
+    /// How many nodes there are.
+    pub fn node_count(&self) -> usize {
+        self.store().node_count(self.until)
+    }
+
+    /// How many edges there are.
+    pub fn edge_count(&self) -> usize {
+        self.store().edge_count(self.until)
+    }
+
+    /// The edges to what a node came from, by position; none for an unknown node.
+    pub fn edges_from(&self, node: &NodeRef) -> Vec<Edge> {
+        let node = self.find_node(node);
+        node.map_or_else(Vec::new, |node| self.edges(self.outgoing(node).map(|(e, _)| e)))
+    }
+
+    /// The edges from what came of a node, by position; none for an unknown node.
+    pub fn edges_to(&self, node: &NodeRef) -> Vec<Edge> {
+        let node = self.find_node(node);
+        node.map_or_else(Vec::new, |node| self.edges(self.incoming(node).map(|(e, _)| e)))
+    }
+
+    /// The tasks whose intent carries a label, in log order.
+    pub fn tasks_labelled(&self, key: &str, value: &str) -> Vec<EnvelopeId> {
+        let tasks = self.nodes_labelled(key, value).iter();
+        tasks.filter_map(|&task| self.store().envelope_id(task)).collect()
+    }
+}
+
+// ------------------------------------------------------------------ what is seen of the graph
+
+impl<'g> View<'g> {
+    pub(crate) fn store(&self) -> &'g Store {
+        &self.graph.store
+    }
+
+    /// Whether the answer grows too large.
+    pub(crate) fn within_limit(&self, parts: usize) -> Result<(), Unanswered> {
+        match parts <= self.limit {
+            true => Ok(()),
+            false => Err(Unanswered::TooLarge { limit: self.limit }),
+        }
+    }
+
+    fn sees(&self, position: Position) -> bool {
+        position < self.until
+    }
+
+    /// What was said before the view ends, of a list in log order.
+    pub(crate) fn seen_of<T>(&self, list: &'g [T], position: impl Fn(&T) -> Position) -> &'g [T] {
+        &list[..list.partition_point(|item| position(item) < self.until)]
+    }
+
+    pub(crate) fn find_node(&self, node: &NodeRef) -> Option<NodeIx> {
+        self.store().find_node(node, self.until)
+    }
+
+    pub(crate) fn knows(&self, node: NodeIx) -> bool {
+        self.store().is_seen(node, self.until)
+    }
+
+    pub(crate) fn node_ref(&self, node: NodeIx) -> NodeRef {
+        self.store().node_ref(node, self.until)
+    }
+
+    pub(crate) fn is_task(&self, node: NodeIx) -> bool {
+        self.store().is_task(node, self.until)
+    }
+
+    pub(crate) fn is_data(&self, node: NodeIx) -> bool {
+        self.store().is_data(node)
+    }
+
+    pub(crate) fn outgoing(&self, node: NodeIx) -> impl Iterator<Item = (EdgeIx, Link)> + use<'g> {
+        self.store().outgoing(node, self.until)
+    }
+
+    pub(crate) fn incoming(&self, node: NodeIx) -> impl Iterator<Item = (EdgeIx, Link)> + use<'g> {
+        self.store().incoming(node, self.until)
+    }
+
+    pub(crate) fn edges(&self, indices: impl IntoIterator<Item = EdgeIx>) -> Vec<Edge> {
+        self.store().edges(indices, self.until)
+    }
+
+    /// What a node points to by a relation, with the event that says so, in log order.
+    pub(crate) fn links_from(
+        &self,
+        node: NodeIx,
+        relation: Relation,
+    ) -> impl Iterator<Item = Link> + use<'g> {
+        self.outgoing(node).map(|(_, link)| link).filter(move |link| link.relation == relation)
+    }
+
+    /// What points to a node by a relation, with the event that says so, in log order.
+    pub(crate) fn links_to(
+        &self,
+        node: NodeIx,
+        relation: Relation,
+    ) -> impl Iterator<Item = Link> + use<'g> {
+        self.incoming(node).map(|(_, link)| link).filter(move |link| link.relation == relation)
+    }
+
+    /// What a node points to by a relation, as ids of envelopes.
+    pub(crate) fn ids_from(&self, node: NodeIx, relation: Relation) -> Vec<EnvelopeId> {
+        let links = self.links_from(node, relation);
+        links.filter_map(|link| self.store().envelope_id(link.to)).collect()
+    }
+
+    /// What points to a node by a relation, in log order.
+    pub(crate) fn nodes_to(
+        &self,
+        node: NodeIx,
+        relation: Relation,
+    ) -> impl Iterator<Item = NodeIx> + use<'g> {
+        self.links_to(node, relation).map(|link| link.from)
+    }
+
+    pub(crate) fn capability(&self, node: NodeIx) -> Option<&'g CapabilityFacts> {
+        self.graph.capabilities.get(&node).filter(|facts| self.sees(facts.signed.position))
+    }
+
+    pub(crate) fn intent(&self, node: NodeIx) -> Option<&'g IntentFacts> {
+        self.graph.intents.get(&node).filter(|facts| self.sees(facts.signed.position))
+    }
+
+    pub(crate) fn offer(&self, node: NodeIx) -> Option<&'g OfferFacts> {
+        self.graph.offers.get(&node).filter(|facts| self.sees(facts.signed.position))
+    }
+
+    pub(crate) fn task(&self, node: NodeIx) -> Option<&'g TaskFacts> {
+        self.graph.tasks.get(&node).filter(|facts| self.sees(facts.signed.position))
+    }
+
+    pub(crate) fn receipt(&self, node: NodeIx) -> Option<&'g ReceiptFacts> {
+        self.graph.receipts.get(&node).filter(|facts| self.sees(facts.signed.position))
+    }
+
+    pub(crate) fn policy(&self, node: NodeIx) -> Option<&'g PolicyFacts> {
+        self.graph.policies.get(&node).filter(|facts| self.sees(facts.signed.position))
+    }
+
+    pub(crate) fn attestation(&self, node: NodeIx) -> Option<&'g AttestationFacts> {
+        self.graph.attestations.get(&node).filter(|facts| self.sees(facts.signed.position))
+    }
+
+    /// Who signed an envelope, and where it stands.
+    pub(crate) fn signed(&self, node: NodeIx) -> Option<Signed> {
+        let task = || self.task(node).map(|facts| facts.signed);
+        task()
+            .or_else(|| self.receipt(node).map(|facts| facts.signed))
+            .or_else(|| self.offer(node).map(|facts| facts.signed))
+            .or_else(|| self.intent(node).map(|facts| facts.signed))
+            .or_else(|| self.capability(node).map(|facts| facts.signed))
+            .or_else(|| self.policy(node).map(|facts| facts.signed))
+            .or_else(|| self.attestation(node).map(|facts| facts.signed))
+    }
+
+    pub(crate) fn is_cancelled(&self, intent: &IntentFacts) -> bool {
+        intent.cancelled.is_some_and(|position| self.sees(position))
+    }
+
+    pub(crate) fn offer_state(&self, offer: NodeIx) -> OfferState {
+        let changed = self.graph.offer_states.before(&offer, self.until);
+        changed.map_or(OfferState::Open, |(_, state)| state)
+    }
+
+    /// A time that was reached at a position, if that is seen.
+    pub(crate) fn reached(&self, moment: Option<(Position, Time)>) -> Option<Time> {
+        moment.filter(|(position, _)| self.sees(*position)).map(|(_, time)| time)
+    }
+
+    /// The receipts of a task, in log order; the first one counts.
+    pub(crate) fn receipts_of(&self, task: NodeIx) -> &'g [NodeIx] {
+        let receipts = self.graph.concluded.get(&task).map_or(&[][..], Vec::as_slice);
+        self.seen_of(receipts, |receipt| self.graph.receipts[receipt].signed.position)
+    }
+
+    /// How a task ended, by its first receipt.
+    pub(crate) fn ending(&self, task: NodeIx) -> Option<&'g ReceiptFacts> {
+        self.receipts_of(task).first().and_then(|&receipt| self.receipt(receipt))
+    }
+
+    pub(crate) fn mentions(&self, data: NodeIx) -> &'g [MentionFacts] {
+        let mentions = self.graph.mentions.get(&data).map_or(&[][..], Vec::as_slice);
+        self.seen_of(mentions, |mention| mention.position)
+    }
+
+    pub(crate) fn nodes_labelled(&self, key: &str, value: &str) -> &'g [NodeIx] {
+        let label = self.store().find_text(key).zip(self.store().find_text(value));
+        let tasks = label.and_then(|label| self.graph.labelled.get(&label));
+        let tasks = tasks.map_or(&[][..], Vec::as_slice);
+        self.seen_of(tasks, |task| self.graph.tasks[task].signed.position)
+    }
+
+    /// The intents of a trace, in the order in which they were first named.
+    pub(crate) fn traced(&self, trace: TraceId) -> Vec<NodeIx> {
+        let intents = self.graph.traces.get(&trace).map_or(&[][..], Vec::as_slice);
+        let seen = self.seen_of(intents, |(position, _)| *position);
+        let mut intents: Vec<NodeIx> = seen.iter().map(|(_, intent)| *intent).collect();
+        intents.sort_unstable();
+        intents
+    }
+
+    /// Data of a URI, whatever the digest, by first mention.
+    pub(crate) fn data_at(&self, uri: &str) -> impl Iterator<Item = NodeIx> + use<'g> {
+        let view = *self;
+        self.store().data_at(uri).iter().copied().take_while(move |&data| view.knows(data))
+    }
+}
+
+// ------------------------------------------------------------------ parts of answers
+
+impl View<'_> {
+    /// The intent that a task serves, if it is known.
+    pub(crate) fn intent_of(&self, task: NodeIx) -> Option<&IntentFacts> {
+        self.intent(self.task(task)?.intent)
+    }
+
+    /// The first value of the task label on a task's intent.
+    pub(crate) fn task_label(&self, task: NodeIx) -> Option<&str> {
+        let key = self.store().find_text(TASK_LABEL_KEY)?;
+        let labels = &self.intent_of(task)?.labels;
+        labels.iter().find(|label| label.0 == key).map(|label| self.store().text_at(label.1))
+    }
+
+    /// What a task is for, in the words of its intent; its id where there are none.
+    pub(crate) fn task_name(&self, task: NodeIx) -> String {
+        let outcome = self.intent_of(task).map(|intent| self.store().text_at(intent.outcome));
+        match outcome {
+            Some(text) if !text.is_empty() => text.to_owned(),
+            _ => self.store().envelope_id(task).map(|id| id.to_string()).unwrap_or_default(),
+        }
+    }
+
+    /// Who executes a task: the author of the offer that was awarded.
+    pub(crate) fn executor(&self, task: NodeIx) -> Option<NodeIx> {
+        Some(self.offer(self.task(task)?.offer)?.signed.author)
+    }
+
+    pub(crate) fn task_entry(&self, task: NodeIx) -> Option<TaskEntry> {
+        Some(TaskEntry {
+            id: self.store().envelope_id(task)?,
+            label: self.task_label(task).map(str::to_owned),
+            name: self.task_name(task),
+            executor: self.executor(task).and_then(|agent| self.agent_id(agent)),
+            outcome: self.ending(task).map(|receipt| receipt.outcome),
+            position: self.task(task).map(|facts| facts.signed.position),
+        })
+    }
+
+    /// The tasks among some nodes, in log order; those of which no start is known come first.
+    pub(crate) fn task_entries(&self, nodes: impl IntoIterator<Item = NodeIx>) -> Vec<TaskEntry> {
+        let tasks = nodes.into_iter().filter(|&node| self.is_task(node));
+        let mut tasks: Vec<TaskEntry> = tasks.filter_map(|task| self.task_entry(task)).collect();
+        tasks.sort_by_key(|task| (task.position, task.id));
+        tasks
+    }
+
+    /// The data among some nodes, by URI and digest.
+    pub(crate) fn data_entries(&self, nodes: impl IntoIterator<Item = NodeIx>) -> Vec<DataEntry> {
+        let mut data: Vec<_> = nodes.into_iter().filter_map(|node| self.data_entry(node)).collect();
+        data.sort_unstable();
+        data.dedup();
+        data
+    }
+
+    pub(crate) fn data_entry(&self, node: NodeIx) -> Option<DataEntry> {
+        let (uri, digest) = self.store().data_parts(node)?;
+        Some(DataEntry { uri: uri.to_owned(), digest })
+    }
+
+    pub(crate) fn agent_id(&self, node: NodeIx) -> Option<AgentId> {
+        self.store().agent_id(node)
+    }
+}
