@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tally_protocol::message::{Outcome, PolicyAction};
-use tally_protocol::{EnvelopeId, Position, Time, TraceId, TreeSize};
+use tally_protocol::{AsOf, EnvelopeId, Position, Time, TraceId, TreeSize};
 
 use crate::lineage::{Direction, Lineage, LineageQuestion, Start};
 use crate::node::NodeRef;
@@ -156,6 +156,17 @@ impl Graph {
         match size <= head {
             true => Ok(View::new(self, Position::at_tip(size))),
             false => Err(Unanswered::Beyond { size, head }),
+        }
+    }
+
+    /// The graph as it was at a moment.
+    ///
+    /// # Errors
+    /// As [`Graph::at`].
+    pub fn as_of(&self, moment: AsOf) -> Result<View<'_>, Unanswered> {
+        match moment {
+            AsOf::Size(size) => self.at(size),
+            AsOf::Time(time) => self.at(self.size_at(time)),
         }
     }
 

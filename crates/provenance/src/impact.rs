@@ -216,10 +216,7 @@ impl View<'_> {
         let end = later.next().map_or(self.until, |later| later.signed.position);
         let mut in_scope = Touched::default();
         for version in self.versions(facts.scope) {
-            match self.agent_id(version) {
-                Some(_) => self.signed_by(version, Position(0), &mut in_scope),
-                None => self.rests_on(version, &mut in_scope),
-            }
+            self.work_of(version, &mut in_scope);
         }
         let began = |task: &NodeIx| {
             let start = self.task(*task).map(|facts| facts.signed.position);
@@ -228,6 +225,21 @@ impl View<'_> {
         touched.tasks.extend(in_scope.tasks.into_iter().filter(began));
         if end == self.until {
             touched.offers.extend(in_scope.offers);
+        }
+    }
+
+    /// Tasks and offers on the intents and by the offers of an agent, by a capability, or on an
+    /// intent.
+    fn work_of(&self, scope: NodeIx, touched: &mut Touched) {
+        let own = |node: &NodeIx| self.intent(*node).is_some() || self.offer(*node).is_some();
+        match self.agent_id(scope) {
+            Some(_) => {
+                let signed = self.nodes_to(scope, Relation::WasAttributedTo).filter(own);
+                signed.for_each(|node| self.rests_on(node, touched));
+            }
+            // A policy is no scope, and could lead back to itself.
+            None if self.policy(scope).is_some() => {}
+            None => self.rests_on(scope, touched),
         }
     }
 

@@ -218,7 +218,8 @@ impl View<'_> {
             None => {
                 // Nodes are numbered in the order of their first mention.
                 let named = self.graph.intents.keys().copied();
-                named.take_while(|&intent| self.knows(intent)).collect()
+                let named = named.take_while(|&intent| self.knows(intent));
+                named.filter(|&intent| self.intent(intent).is_some()).collect()
             }
             Some(trace) => self.traced(trace),
         };

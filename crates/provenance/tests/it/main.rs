@@ -4,5 +4,8 @@ mod against_naive;
 mod drawing;
 mod history;
 mod lineage;
+mod questions;
 mod relations;
+mod time;
+mod why;
 mod workflow;
