@@ -9,7 +9,9 @@ use prost_types::DescriptorProto;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let proto = "../../proto";
     println!("cargo:rerun-if-changed={proto}");
-    let files = protox::compile(["tally/v1/ledger.proto", "tally/v1/projection.proto"], [proto])?;
+    let services =
+        ["ledger", "projection", "provenance"].map(|name| format!("tally/v1/{name}.proto"));
+    let files = protox::compile(services, [proto])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), files.encode_to_vec())?;
 

@@ -1,6 +1,7 @@
 //! The whole, from outside: the program as a child process, its gRPC services with a raw client,
 //! and data directories in the hands of those who mean ill. One binary, so that it links once.
 
+mod ask;
 mod attesting;
 mod backup;
 mod bundle;

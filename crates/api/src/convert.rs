@@ -11,7 +11,7 @@ use tally_protocol::parts::{Label, Measure, Price};
 use tally_protocol::{
     AgentId, AuthorSequence, Digest, EnvelopeId, Malformed, Position, Time, TraceId,
 };
-use tally_provenance::{Class, Direction, Edge};
+use tally_provenance::{Class, Direction, Edge, LineageQuestion};
 
 use crate::v1;
 
@@ -489,19 +489,20 @@ impl TryFrom<v1::TaskView> for TaskView {
 /// A question about lineage, on the wire.
 pub fn lineage_request(
     start: v1::get_lineage_request::Start,
-    direction: Direction,
-    depth: Option<u32>,
+    question: &LineageQuestion,
 ) -> v1::GetLineageRequest {
     use v1::get_lineage_request::Direction as Wire;
-    let direction = match direction {
+    let direction = match question.direction {
         Direction::Up => Wire::Up,
         Direction::Down => Wire::Down,
     };
     v1::GetLineageRequest {
         start: Some(start),
         direction: direction.into(),
-        depth: depth.unwrap_or(0),
+        depth: question.depth.unwrap_or(0),
         at_least: None,
+        as_of: None,
+        filter: Some(crate::provenance::wire_filter(&question.filter)),
     }
 }
 

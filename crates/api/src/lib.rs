@@ -5,6 +5,7 @@
 
 mod convert;
 mod moment;
+pub mod provenance;
 mod receipt;
 
 pub use convert::{BadAnswer, lineage_request, search_scope};
@@ -12,7 +13,7 @@ pub use moment::{moment, wire_moment};
 pub use receipt::{BadReceipt, LogReceipt};
 pub use tonic_types;
 
-/// Generated code of `proto/tally/v1/ledger.proto`.
+/// Generated code of `proto/tally/v1`, the services.
 pub mod v1 {
     #![expect(
         missing_docs,

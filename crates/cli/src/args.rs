@@ -1,8 +1,9 @@
 //! What the program can be told.
 
-mod projection;
 pub(crate) mod analytics;
+mod ask;
 mod exchange;
+mod projection;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -12,9 +13,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tally_protocol::parts::{Name, Price};
 use tally_protocol::{AgentId, AsOf, Digest, EnvelopeId, Time, TraceId, TreeSize};
 
-pub(crate) use projection::{ProjectionArgs, ProjectionWhat};
 use analytics::{ExportTablesArgs, MaterializeArgs, SqlArgs};
+pub(crate) use ask::{
+    AskArgs, AwardArgs, EachArgs, FlowArgs, ImpactArgs, LedgerArgs, LineageArgs, Question,
+};
 pub(crate) use exchange::*;
+pub(crate) use projection::{ProjectionArgs, ProjectionWhat};
 
 /// Where a ledger listens, and is looked for, when nothing else is said.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:7420";
@@ -69,6 +73,9 @@ pub(crate) enum Command {
     Task(ObjectArgs),
     /// Show what data or a task came from, or what came of it.
     Lineage(LineageArgs),
+    /// Ask how something came about, and what came of it: why, where, who, whose keys, what is
+    /// affected.
+    Ask(AskArgs),
     /// Show how a workflow was coordinated, and where its time went.
     Workflow(WorkflowArgs),
     /// Say why an offer was chosen: candidates, scores, auction, policies.
@@ -627,26 +634,6 @@ pub(crate) enum LineageDirection {
     Up,
     /// What came of it.
     Down,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LineageArgs {
-    #[command(flatten)]
-    pub(crate) source: SourceArgs,
-
-    #[command(flatten)]
-    pub(crate) start: LineageStartArgs,
-
-    /// Which way to look.
-    #[arg(long, value_enum)]
-    pub(crate) direction: LineageDirection,
-
-    /// Most steps; from a task to its data is one.
-    #[arg(long, value_name = "N")]
-    pub(crate) depth: Option<u32>,
-
-    #[command(flatten)]
-    pub(crate) draw: DrawArgs,
 }
 
 #[derive(Debug, Args)]

@@ -55,6 +55,7 @@ async fn run(cli: Cli, output: Output) -> Result<(), CliError> {
         Command::Intent(args) => commands::objects::intent(args, output).await,
         Command::Task(args) => commands::objects::task(args, output).await,
         Command::Lineage(args) => commands::lineage::run(args, output).await,
+        Command::Ask(args) => commands::ask::run(args, output).await,
         Command::Workflow(args) => commands::workflow::run(args, output).await,
         Command::Why(args) => commands::why::run(args, output).await,
         Command::Findings(args) => commands::findings::run(args, output).await,

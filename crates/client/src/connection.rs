@@ -1,4 +1,4 @@
-//! The connection: calls to the three services, with answers as plain types.
+//! The connection: calls to the services, with answers as plain types.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use tally_api::v1::get_workflow_request::Workflow as WireWorkflow;
 use tally_api::v1::ledger_client::LedgerClient;
 use tally_api::v1::projections_client::ProjectionsClient;
 use tally_api::v1::proofs_client::ProofsClient;
+use tally_api::v1::provenance_client::ProvenanceClient;
 use tally_api::v1::query_client::QueryClient;
 use tally_api::v1::replication_client::ReplicationClient;
 use tally_api::v1::{
@@ -28,7 +29,7 @@ use tally_protocol::{
     AgentId, AgentKey, AsOf, ChainHash, EnvelopeId, Origin, Position, SignedEnvelope, TimeSearch,
     TimeStep, TraceId, TreeSize,
 };
-use tally_provenance::{Direction, Workflow};
+use tally_provenance::{LineageQuestion, Workflow};
 use tally_tlog::{Hash, SignedCheckpoint, VerifiedCheckpoint, VerifierKey};
 use tonic::transport::{Channel, Endpoint};
 
@@ -125,6 +126,7 @@ pub struct Client {
     pub(crate) ledger: LedgerClient<Channel>,
     pub(crate) proofs: ProofsClient<Channel>,
     pub(crate) query: QueryClient<Channel>,
+    pub(crate) provenance: ProvenanceClient<Channel>,
     pub(crate) replication: ReplicationClient<Channel>,
     pub(crate) projections: ProjectionsClient<Channel>,
     origin: Origin,
@@ -164,6 +166,8 @@ impl Client {
             replication: ReplicationClient::new(channel.clone())
                 .max_decoding_message_size(MAX_MESSAGE_BYTES),
             projections: ProjectionsClient::new(channel.clone())
+                .max_decoding_message_size(MAX_MESSAGE_BYTES),
+            provenance: ProvenanceClient::new(channel.clone())
                 .max_decoding_message_size(MAX_MESSAGE_BYTES),
             query: QueryClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES),
             origin,
@@ -487,24 +491,24 @@ impl Client {
         Ok(self.query.clone().list_findings(request).await?.into_inner().try_into()?)
     }
 
-    /// What data or a task came from, or what came of it, in a graph of at least so many events.
+    /// What data or a task came from, or what came of it, at a moment or as of the head.
     ///
     /// # Errors
-    /// [`Error::Rejected`] when nothing of that name is in the ledger.
+    /// [`Error::Rejected`] when nothing of that name is in the ledger, or the moment lies beyond
+    /// the head.
     pub async fn lineage(
         &self,
         start: LineageStart,
-        direction: Direction,
-        depth: Option<u32>,
-        at_least: TreeSize,
+        question: &LineageQuestion,
+        as_of: Option<AsOf>,
     ) -> Result<GetLineageResponse, Error> {
         let start = match start {
             LineageStart::DataUri(uri) => WireStart::DataUri(uri),
             LineageStart::TaskLabel(label) => WireStart::TaskLabel(label),
             LineageStart::Task(id) => WireStart::Task(id.0.to_vec()),
         };
-        let mut request = lineage_request(start, direction, depth);
-        request.at_least = at_least_size(at_least);
+        let mut request = lineage_request(start, question);
+        request.as_of = wire_moment(as_of);
         Ok(self.query.clone().get_lineage(request).await?.into_inner())
     }
 }

@@ -24,6 +24,7 @@ mod connection;
 mod error;
 mod observer;
 mod projections;
+mod provenance;
 mod receipt;
 mod replication;
 pub mod roles;

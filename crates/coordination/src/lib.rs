@@ -11,6 +11,7 @@
 //! costs next to nothing.
 
 pub mod auction;
+pub mod award;
 pub mod compliance;
 mod decision;
 pub mod discover;

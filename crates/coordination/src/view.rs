@@ -1,7 +1,7 @@
 //! Objects as they are shown to people and programs: one form for the server's answers and for
 //! what is read straight from a data directory.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tally_protocol::message::{
     CapabilityTerms, Discover, Evaluation, IntentTerms, Offer as OfferTerms,
 };
@@ -185,25 +185,28 @@ pub struct OfferView {
 
 impl OfferView {
     fn of(state: &State, intent: &Intent, offer: &Offer) -> Self {
-        let at = state.recorded_at();
         Self {
             revealed: offer.revealed.clone(),
             policy_set: compliance::policy_set(state, intent, offer, &[]),
             id: offer.id,
             provider: offer.provider,
             terms: (*offer.terms).clone(),
-            standing: match offer.standing {
-                OfferStanding::Live if offer.is_expired(at) => "expired",
-                OfferStanding::Live => "live",
-                OfferStanding::Replaced(_) => "replaced",
-                OfferStanding::Withdrawn => "withdrawn",
-                OfferStanding::Declined => "declined",
-                OfferStanding::Accepted(_) => "accepted",
-            }
-            .into(),
+            standing: offer_standing(state, offer).into(),
             position: offer.position,
             recorded_at_us: offer.recorded_at,
         }
+    }
+}
+
+/// Where an offer stands at the ledger's time.
+pub(crate) fn offer_standing(state: &State, offer: &Offer) -> &'static str {
+    match offer.standing {
+        OfferStanding::Live if offer.is_expired(state.recorded_at()) => "expired",
+        OfferStanding::Live => "live",
+        OfferStanding::Replaced(_) => "replaced",
+        OfferStanding::Withdrawn => "withdrawn",
+        OfferStanding::Declined => "declined",
+        OfferStanding::Accepted(_) => "accepted",
     }
 }
 
@@ -263,22 +266,22 @@ impl IntentView {
 }
 
 /// Where an auction stands, and what it comes to so far.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuctionView {
     /// `english`, `sealed_first_price` or `vickrey`.
     pub mechanism: String,
     /// `bidding`, `revealing` or `closed`.
     pub phase: String,
     /// The best offer.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub winner: Option<EnvelopeId>,
     /// What its provider would be paid.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
 }
 
 impl AuctionView {
-    fn of(state: &State, intent: &Intent) -> Option<Self> {
+    pub(crate) fn of(state: &State, intent: &Intent) -> Option<Self> {
         let (mechanism, auction) = auction::auction(&intent.terms)?;
         let phase = auction::phase(mechanism, auction, state.recorded_at());
         // What was awarded has won already.

@@ -34,9 +34,9 @@ mod dot;
 mod drawing;
 mod fold;
 mod graph;
+mod impact;
 mod imported;
 mod layout;
-mod impact;
 mod lineage;
 mod mermaid;
 mod node;
@@ -54,8 +54,8 @@ pub use bottlenecks::{Bottlenecks, Load, TaskTime, Times};
 pub use closure::{Causality, Closure, LeftOut, Subject};
 pub use difference::{Change, Difference, Run, RunEntry};
 pub use graph::Graph;
-pub use imported::{IMPORTED_ACTIVITY, ImportedActivity};
 pub use impact::{Cause, Impact, ImpactOffer, ImpactReceipt, ImpactTask};
+pub use imported::{IMPORTED_ACTIVITY, ImportedActivity};
 pub use lineage::{
     Direction, Filter, Lineage, LineageQuestion, LineageStart, LineageSummary, LineageTask, Only,
     Start, TASK_LABEL_KEY,

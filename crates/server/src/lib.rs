@@ -8,6 +8,7 @@ pub mod http;
 mod ledger;
 mod projections;
 mod proofs;
+mod provenance;
 mod query;
 mod replication;
 mod status;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use tally_api::v1::ledger_server::LedgerServer;
 use tally_api::v1::projections_server::ProjectionsServer;
 use tally_api::v1::proofs_server::ProofsServer;
+use tally_api::v1::provenance_server::ProvenanceServer;
 use tally_api::v1::query_server::QueryServer;
 use tally_api::v1::replication_server::ReplicationServer;
 use tally_api::{DESCRIPTORS, MAX_MESSAGE_BYTES, MAX_QUESTION_BYTES};
@@ -84,6 +86,10 @@ pub async fn serve(
         .add_service(
             ProjectionsServer::new(projections::Service { node: node.clone() })
                 .max_decoding_message_size(MAX_QUESTION_BYTES),
+        )
+        .add_service(
+            ProvenanceServer::new(provenance::Service { node: node.clone() })
+                .max_decoding_message_size(MAX_QUESTION_BYTES),
         );
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "serving");
@@ -129,12 +135,14 @@ async fn set_health(health: &HealthReporter, serving: bool) {
         health.set_serving::<LedgerServer<ledger::Service>>().await;
         health.set_serving::<ProofsServer<proofs::Service>>().await;
         health.set_serving::<QueryServer<query::Service>>().await;
+        health.set_serving::<ProvenanceServer<provenance::Service>>().await;
         health.set_serving::<ReplicationServer<replication::Service>>().await;
         health.set_serving::<ProjectionsServer<projections::Service>>().await;
     } else {
         health.set_not_serving::<LedgerServer<ledger::Service>>().await;
         health.set_not_serving::<ProofsServer<proofs::Service>>().await;
         health.set_not_serving::<QueryServer<query::Service>>().await;
+        health.set_not_serving::<ProvenanceServer<provenance::Service>>().await;
         health.set_not_serving::<ReplicationServer<replication::Service>>().await;
         health.set_not_serving::<ProjectionsServer<projections::Service>>().await;
     }

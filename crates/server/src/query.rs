@@ -1,5 +1,7 @@
 //! What the log has come to. Every answer says the tree size it is as of.
 
+use prost::Message as _;
+use tally_api::provenance::filter;
 use tally_api::v1::get_lineage_request::{Direction as WireDirection, Start as WireStart};
 use tally_api::v1::get_workflow_request::Workflow as WireWorkflow;
 use tally_api::v1::query_server::Query;
@@ -18,10 +20,11 @@ use tally_coordination::view::{
 use tally_node::Node;
 use tally_protocol::message::Discover;
 use tally_protocol::{AgentId, EnvelopeId, TraceId, TreeSize};
-use tally_provenance::{Direction, Lineage, NodeRef, Start};
+use tally_provenance::{Direction, Lineage, LineageQuestion, NodeRef, Start, View};
 use tonic::{Request, Response, Status};
 
-use crate::status::{Answer, absent, invalid, stopping, too_large, unknown_start};
+use crate::provenance::{Moment, ask_view};
+use crate::status::{Answer, absent, invalid, stopping, too_large};
 
 pub(crate) struct Service {
     pub(crate) node: Node,
@@ -58,7 +61,7 @@ impl Service {
 }
 
 /// Room in a message for what is not the answer itself.
-const ANSWER_ROOM: usize = 1024;
+pub(crate) const ANSWER_ROOM: usize = 1024;
 
 /// The size a caller waits for; a call's own deadline ends the wait.
 fn size(at_least: Option<AtLeast>) -> TreeSize {
@@ -141,17 +144,20 @@ impl Query for Service {
             }
             None => return Err(invalid("start", "is required: a data URI, a label or a task")),
         };
-        let depth = (request.depth > 0).then_some(request.depth);
-        let asked = size(request.at_least);
-        let lineage = self
-            .node
-            .ask_graph(asked, |graph| graph.lineage(start, direction, depth))
-            .await
-            .ok_or_else(stopping)?;
-        match lineage {
-            Ok(lineage) => Ok(Response::new(wire_lineage(&lineage))),
-            Err(unknown) => Err(unknown_start(&unknown)),
+        let question = LineageQuestion {
+            direction,
+            depth: (request.depth > 0).then_some(request.depth),
+            filter: filter(request.filter)
+                .map_err(|_| invalid("filter", "has an agent or a class that is none"))?,
+        };
+        let moment = Moment::new(request.at_least, request.as_of);
+        let ask = |view: View<'_>| view.lineage(start, &question);
+        let lineage = ask_view(&self.node, moment, ask).await?;
+        let answer = wire_lineage(&lineage);
+        if answer.encoded_len() > MAX_MESSAGE_BYTES - ANSWER_ROOM {
+            return Err(too_large("lineage"));
         }
+        Ok(Response::new(answer))
     }
 
     async fn get_workflow(

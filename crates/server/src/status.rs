@@ -10,7 +10,7 @@ use tally_coordination::{Cause, Refusal};
 use tally_node::history::HistoryError;
 use tally_node::projections::ManageError;
 use tally_node::{AppendError, FULL_RETRY_DELAY, ProofError, RETRY_DELAY};
-use tally_protocol::{EnvelopeId, Malformed};
+use tally_protocol::{EnvelopeId, Malformed, TreeSize};
 use tally_provenance::Unanswered;
 use tally_store::{ReadError, TreeError};
 use tonic::{Code, Status};
@@ -235,9 +235,31 @@ pub(crate) fn absent(id: &EnvelopeId) -> Status {
     Answer::new(Code::NotFound, "absent", message).object(id).into()
 }
 
-/// Nothing that lineage could start from.
-pub(crate) fn unknown_start(unknown: &Unanswered) -> Status {
-    Answer::new(Code::NotFound, "absent", unknown).into()
+/// A question about provenance that has no answer.
+impl From<Unanswered> for Answer {
+    fn from(unanswered: Unanswered) -> Self {
+        let absent = |message: &Unanswered| Self::new(Code::NotFound, "absent", message);
+        match &unanswered {
+            Unanswered::DataUri(_)
+            | Unanswered::TaskLabel(_)
+            | Unanswered::Node(_)
+            | Unanswered::Agent(_)
+            | Unanswered::Trace(_)
+            | Unanswered::Run(_)
+            | Unanswered::NoLineage(_) => absent(&unanswered),
+            Unanswered::NotData(_) | Unanswered::Ambiguous { .. } => {
+                Self::new(Code::InvalidArgument, "request", &unanswered).field("subject")
+            }
+            Unanswered::TooLarge { limit } => {
+                Self::new(Code::OutOfRange, "answer-too-large", &unanswered).extra("limit", limit)
+            }
+            Unanswered::Beyond { head, .. } => beyond(&unanswered, *head),
+        }
+    }
+}
+
+fn beyond(message: impl ToString, head: TreeSize) -> Answer {
+    Answer::new(Code::OutOfRange, "beyond-head", message).extra("head", head)
 }
 
 /// The node is stopping.

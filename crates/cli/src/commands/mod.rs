@@ -1,5 +1,6 @@
 //! The commands.
 
+pub(crate) mod ask;
 pub(crate) mod backup;
 pub(crate) mod bundle;
 pub(crate) mod check_prov;

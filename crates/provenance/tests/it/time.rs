@@ -35,8 +35,13 @@ pub(crate) struct Act {
 pub(crate) fn act() -> impl Strategy<Value = Act> {
     let of = prop::array::uniform3(any::<u8>());
     let files = prop::array::uniform3(0..2 * FILES);
-    (0..17_u8, 0..AGENTS, of, files, any::<u8>())
-        .prop_map(|(kind, agent, of, files, more)| Act { kind, agent, of, files, more })
+    (0..17_u8, 0..AGENTS, of, files, any::<u8>()).prop_map(|(kind, agent, of, files, more)| Act {
+        kind,
+        agent,
+        of,
+        files,
+        more,
+    })
 }
 
 /// Mostly one digest of a URI, sometimes another; URIs share some digests.

@@ -182,7 +182,12 @@ fn a_derivation_shows_the_events_and_leaves_failed_attempts_out() {
     let failed = h.task(Work { label: Some("a"), given: vec!["in"], ..Work::default() });
     h.progress(failed, tally_protocol::message::ProgressState::Running, &["in"], &["x"]);
     h.failed(failed);
-    let a = h.task(Work { label: Some("a"), given: vec!["in"], replaces: Some(failed), ..Work::default() });
+    let a = h.task(Work {
+        label: Some("a"),
+        given: vec!["in"],
+        replaces: Some(failed),
+        ..Work::default()
+    });
     h.done(a, 5, &["in"], &["x"]);
     let b = h.run("b", &["x"], &["out"]);
     let why = h.graph.head().why(&Start::DataUri("out")).expect("known");

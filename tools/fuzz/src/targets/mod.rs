@@ -11,6 +11,7 @@ mod foreign;
 mod interop;
 mod keys;
 mod proofs;
+mod questions;
 mod signed;
 mod store;
 mod text;
@@ -28,6 +29,7 @@ pub use foreign::{agent_card, openlineage_events, prov_json};
 pub use interop::{cose_key, cose_receipt, dsse};
 pub use keys::{did_key, origin, pem, secret_key, verifier_key};
 pub use proofs::{consistency_proof, inclusion_proof};
+pub use questions::{provenance_answer, provenance_question};
 pub use signed::{envelope, event, message_json, signed_envelope};
 pub use store::{ledger, mark, segment};
 pub use text::{checkpoint, log_proof, note, state_digest};
@@ -188,6 +190,9 @@ targets! {
         MESSAGES;
     answers: seeds::answer, as_it_is, Grammar::Protobuf { skip: 1 }, VIEWS;
     requests: seeds::request, as_it_is, Grammar::Protobuf { skip: 1 }, MESSAGES;
+    provenance_question: seeds::provenance_question, as_it_is, Grammar::Protobuf { skip: 1 },
+        MESSAGES;
+    provenance_answer: seeds::provenance_answer, as_it_is, Grammar::Text, VIEWS;
 }
 
 /// The target of this name.

@@ -13,8 +13,8 @@ mod lines;
 mod openlineage;
 mod otlp;
 mod proofs;
-mod tables;
 mod prov;
+mod tables;
 mod tiles;
 
 use tally_analytics::export::Encoding;
