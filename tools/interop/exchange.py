@@ -13,6 +13,7 @@ CloudEvents, OTLP, pictures; and makes documents of others to import. Part of ch
 
 import base64
 import copy
+import datetime
 import json
 import re
 import shutil
@@ -98,13 +99,16 @@ def check_turtle(text, document):
     conforms, _, report = pyshacl.validate(graph, shacl_graph=SHAPES, shacl_graph_format="turtle")
     hold(conforms, report)
     check_same(graph, document)
-    for remove in (TALLY.position, TALLY["class"], PROV.entity, PROV.agent):
+    usage = next(iter(graph.objects(None, PROV.qualifiedUsage)))
+    association = next(iter(graph.objects(None, PROV.qualifiedAssociation)))
+    for of, remove in (
+        (usage, TALLY.position), (usage, TALLY["class"]), (usage, PROV.entity),
+        (association, TALLY.recordedAt), (association, PROV.agent),
+    ):
         damaged = rdflib.Graph() + graph
-        first = next(iter(damaged.subjects(remove)), None)
-        if first is not None:
-            damaged.remove((first, remove, None))
-            conforms, _, _ = pyshacl.validate(damaged, shacl_graph=SHAPES, shacl_graph_format="turtle")
-            hold(not conforms, f"pyshacl takes a graph without {remove}")
+        damaged.remove((of, remove, None))
+        conforms, _, _ = pyshacl.validate(damaged, shacl_graph=SHAPES, shacl_graph_format="turtle")
+        hold(not conforms, f"pyshacl takes a graph without {remove}")
     cut = text.rstrip()[:-1]
     hold(refused(rdflib.Graph().parse, None, None, "turtle", None, None, cut), "Turtle that is cut")
 
@@ -145,8 +149,9 @@ def check_same(graph, document):
                 continue
             same = found[0].toPython() == value if name == "atTime" else str(found[0]) == value.uri
             hold(same, f"{record}: {name} is {found[0]}")
-        position = record.get_attribute(next(n for n, _ in record.attributes if n.localpart == "position"))
-        hold({int(value) for value in graph.objects(node, TALLY.position)} == set(map(int, position)), "position")
+        stated = {str(getattr(value, "value", value)) for name, value in record.attributes
+                  if name.uri == str(TALLY.position)}
+        hold({str(value) for value in graph.objects(node, TALLY.position)} == stated, f"{record}: position")
     names = [PROV[qualified] for qualified, _ in QUALIFIED.values()]
     hold(count == sum(len(list(graph.triples((None, name, None)))) for name in names), "no more relations")
 
@@ -175,9 +180,9 @@ def check_order(tally, directory):
             stated.pop("prov:time", None)
     code, answer = verdict(document)
     hold((code, answer["verdict"]) == (0, "possible"), f"times of the ledger are in order: {answer}")
-    generated = next(g for g in document["wasGeneratedBy"].values() if "prov:time" in g)
-    used = next(iter(document["used"].values()))
-    document["wasGeneratedBy"]["rel:planted"] = {**generated, "prov:entity": used["prov:entity"],
+    made = {generated["prov:entity"] for generated in document["wasGeneratedBy"].values()}
+    used = next(used for used in document["used"].values() if used["prov:entity"] not in made)
+    document["wasGeneratedBy"]["rel:planted"] = {"prov:entity": used["prov:entity"],
                                                  "prov:time": "2999-01-01T00:00:00Z"}
     used["prov:time"] = "2998-01-01T00:00:00Z"
     code, answer = verdict(document)
@@ -283,7 +288,11 @@ def check_cloudevents(directory):
         count += len(found)
         for number, value in enumerate(found):
             event = JSONFormat().read(CloudEvent, json.dumps(value))
-            hold(json.loads(JSONFormat().write(event)) == value, f"cloudevents changes {value}")
+            again, same = json.loads(JSONFormat().write(event)), dict(value)
+            for either in (again, same):
+                # Fractions of a second may end in zeros.
+                either["time"] = datetime.datetime.fromisoformat(either["time"])
+            hold(again == same, f"cloudevents makes\n{again}\nof\n{same}")
             hold(event.get_extension("sequence") == f"{number:020}", "sequence")
             parent = event.get_extension("traceparent")
             hold(not parent or re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-01", parent), f"{parent}")

@@ -159,25 +159,24 @@ impl Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let chain = |f: &mut fmt::Formatter<'_>| {
-            for Step { before, after, strict, constraint, .. } in &self.steps {
-                let word = if *strict { "strictly precedes" } else { "precedes" };
-                write!(f, "; {before} {word} {after} by {constraint}")?;
-            }
-            fmt::Result::Ok(())
-        };
-        match &self.contradiction {
-            Contradiction::Disjoint { name } => {
+        match (&self.contradiction, self.steps.first().zip(self.steps.last())) {
+            (Contradiction::Disjoint { name }, _) => {
                 write!(f, "{name} is an entity and an activity: {}", Constraint::Disjoint)?;
             }
-            Contradiction::Cycle => {
-                write!(f, "an instant would come strictly before itself")?;
-                chain(f)?;
+            (Contradiction::Times { before, after }, Some((first, last))) => {
+                let (one, other) = (&first.before, &last.after);
+                write!(f, "{one} at {before} may not come after {other} at {after}: ")?;
             }
-            Contradiction::Times { before, after } => {
-                write!(f, "{before} is stated where nothing later than {after} can be")?;
-                chain(f)?;
+            (Contradiction::Cycle | Contradiction::Times { .. }, _) => {
+                write!(f, "an instant would come strictly before itself: ")?;
             }
+        }
+        for (number, Step { before, after, strict, constraint, .. }) in
+            self.steps.iter().enumerate()
+        {
+            let comma = if number > 0 { ", " } else { "" };
+            let word = if *strict { "strictly precedes" } else { "precedes" };
+            write!(f, "{comma}{before} {word} {after} by {constraint}")?;
         }
         let positions: Vec<String> = self.positions.iter().map(ToString::to_string).collect();
         match positions.is_empty() {
@@ -249,6 +248,8 @@ struct Order {
     hubs: HashMap<(What, String), Ix>,
     /// Instants that have a name of their own.
     named: HashMap<(What, String), Ix>,
+    /// How a URI is written in the document.
+    names: HashMap<String, String>,
     entities: BTreeMap<String, Option<u64>>,
     activities: BTreeMap<String, Option<u64>>,
 }
@@ -273,6 +274,9 @@ impl Order {
     fn type_parts(&mut self, document: &Document, record: &Record) {
         let at = position(document, record);
         let own = record.id.as_ref().map(|id| document.uri(id.as_str()));
+        if let Some((own, id)) = own.as_ref().zip(record.id.as_ref()) {
+            self.names.entry(own.clone()).or_insert_with(|| id.to_string());
+        }
         let to = match record.kind {
             Kind::Entity => Some(&mut self.entities),
             Kind::Activity => Some(&mut self.activities),
@@ -283,6 +287,7 @@ impl Order {
         }
         for ((part, _), value) in record.kind.parts().iter().zip(&record.parts) {
             let Some(value) = value else { continue };
+            self.names.entry(document.uri(value)).or_insert_with(|| value.clone());
             let to = match *part {
                 "activity" | "informed" | "informant" | "starter" | "ender" => &mut self.activities,
                 "entity" | "trigger" | "generatedEntity" | "usedEntity" | "plan" | "collection"
@@ -512,7 +517,8 @@ impl Order {
             _ => (What::Generation, What::Invalidation, Constraint::GenerationPrecedesInvalidation),
         };
         let [one, other] = [first, last].map(|what| {
-            let instant = self.instant(format!("{} of {of}", what.word()), None, None);
+            let name = self.names.get(of).map_or(of, String::as_str);
+            let instant = self.instant(format!("{} of {name}", what.word()), None, None);
             self.hubs.insert((what, of.to_owned()), instant);
             instant
         });
@@ -644,8 +650,13 @@ impl Order {
     }
 
     fn violation(&self, path: Vec<(Ix, Before)>, contradiction: Contradiction) -> Violation {
-        let steps: Vec<Step> = path.iter().map(|(from, step)| self.step(*from, step)).collect();
+        let mut steps: Vec<Step> = path.iter().map(|(from, step)| self.step(*from, step)).collect();
         let positions = steps.iter().flat_map(|step| step.positions.iter().copied()).collect();
+        // That what is stated twice is one instant, only has to be said where nothing else is.
+        if steps.iter().any(|step| step.before != step.after) {
+            steps.retain(|step| step.before != step.after);
+        }
+        steps.dedup_by(|one, other| one.before == one.after && other.before == other.after);
         Violation { steps, contradiction, positions }
     }
 
