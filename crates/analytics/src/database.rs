@@ -65,6 +65,10 @@ fn open_checked(path: &Path, origin: &Origin) -> Result<Found, Error> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     settle(&connection)?;
+    if is_empty(&connection)? {
+        // Before there is a journal: in it the mark would be unseen until it is written back.
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
     connection.pragma_update(None, "journal_mode", "wal")?;
     if make(&connection, origin)? {
         return Ok(Found::Empty(connection));
@@ -101,20 +105,20 @@ fn settle(connection: &Connection) -> Result<(), Error> {
     Ok(())
 }
 
+fn is_empty(connection: &Connection) -> Result<bool, Error> {
+    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
+}
+
 /// Makes the tables in an empty file; whether it was one.
 fn make(connection: &Connection, origin: &Origin) -> Result<bool, Error> {
-    let is_empty = || -> Result<bool, Error> {
-        connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
-    };
-    if !is_empty()? {
+    if !is_empty(connection)? {
         return Ok(false);
     }
     // Another process may be making them.
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    if !is_empty()? {
+    if !is_empty(connection)? {
         return Ok(false);
     }
-    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.execute_batch(
         "CREATE TABLE projection (name TEXT, version INTEGER, schema TEXT, origin TEXT, \
          cursor INTEGER, chain TEXT) STRICT;
@@ -183,7 +187,7 @@ pub(crate) fn cursor(connection: &Connection) -> Result<(Position, Option<ChainH
 pub(crate) fn is_damage(error: &Error) -> bool {
     let damaged = matches!(
         error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::SchemaChanged)
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
     );
     // A value of a type that no row of ours has.
     damaged || matches!(error, Error::InvalidColumnType(..) | Error::IntegralValueOutOfRange(..))
@@ -203,7 +207,7 @@ fn check_ours(path: &Path) -> Result<(), OpenError> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     // By its name it is ours even when the header is damaged.
     let is_named = name.starts_with(NAME) && name.ends_with(".sqlite");
-    // A maker that was killed leaves an empty file, or one whose tables are still in the journal.
+    // A maker that was killed may leave an empty one.
     if header.is_empty() || is_marked || is_named {
         return Ok(());
     }

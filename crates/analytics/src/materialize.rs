@@ -265,7 +265,7 @@ impl Tables {
         self.connection.execute_batch(&create).map_err(engine)?;
         self.copy_rows(sql, &beside, names.len())?;
         drop_rows(&self.connection, name).map_err(engine)?;
-        let rename = format!("ALTER TABLE {beside} RENAME TO {name}");
+        let rename = format!("ALTER TABLE {beside} RENAME TO {}", quote(name));
         self.connection.execute_batch(&rename).map_err(engine)
     }
 
@@ -302,7 +302,7 @@ impl Tables {
             // Once more with nothing new: what can't be run twice is told now, not later.
             self.fold_range(name, sql, to, to)?;
         }
-        let sql = format!("SELECT 1 FROM {name} LIMIT 1");
+        let sql = format!("SELECT 1 FROM {} LIMIT 1", quote(name));
         self.connection.prepare(&sql).map(drop).map_err(|error| read_error(error, &sql))
     }
 
@@ -356,7 +356,7 @@ impl Tables {
     /// All views, as they are.
     fn views(&self) -> Result<Vec<View>, Error> {
         let count = |name: &str| {
-            let sql = format!("SELECT count(*) FROM {name}");
+            let sql = format!("SELECT count(*) FROM {}", quote(name));
             self.connection.query_row(&sql, [], |row| row.get(0))
         };
         self.kept()?
@@ -378,7 +378,7 @@ impl Tables {
                 continue;
             }
             let sql = view.sql.trim_end().trim_end_matches(';');
-            let create = format!("CREATE TEMP VIEW {} AS {sql}\n", view.name);
+            let create = format!("CREATE TEMP VIEW {} AS {sql}\n", quote(&view.name));
             self.connection.execute_batch(&create)?;
         }
         Ok(hidden)
@@ -386,7 +386,7 @@ impl Tables {
 }
 
 fn drop_rows(connection: &Connection, name: &str) -> Result<(), Error> {
-    connection.execute_batch(&format!("DROP TABLE IF EXISTS main.{name}"))
+    connection.execute_batch(&format!("DROP TABLE IF EXISTS main.{}", quote(name)))
 }
 
 fn quote(name: &str) -> String {

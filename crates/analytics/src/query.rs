@@ -131,13 +131,16 @@ fn hand_on(
     answer: &mut dyn Answer,
 ) -> Result<(), QueryError> {
     let names = columns(statement)?;
-    let mut rows = statement.query([]).map_err(|error| read_error(error, sql))?;
+    let read = |error| read_error(error, sql);
+    let mut rows = statement.query([]).map_err(read)?;
+    // The first row comes before the names: most failures come with it.
+    let mut next = rows.next().map_err(read)?;
     answer.columns(&names)?;
-    while let Some(row) = rows.next().map_err(|error| read_error(error, sql))? {
-        let values = values(row, names.len()).map_err(|error| read_error(error, sql))?;
-        if !answer.row(values)? {
+    while let Some(row) = next {
+        if !answer.row(values(row, names.len()).map_err(read)?)? {
             break;
         }
+        next = rows.next().map_err(read)?;
     }
     Ok(())
 }
@@ -190,6 +193,13 @@ impl Guard {
             AuthAction::Delete { table_name } if own(table_name) => None,
             AuthAction::CreateTable { table_name } if own(table_name) => None,
             AuthAction::CreateIndex { table_name, .. } if own(table_name) => None,
+            AuthAction::Insert { table_name }
+            | AuthAction::Update { table_name, .. }
+            | AuthAction::Delete { table_name }
+                if table_name.starts_with("sqlite_") =>
+            {
+                refused("change what tables there are".into())
+            }
             AuthAction::Insert { table_name } => refused(format!("insert into {table_name}")),
             AuthAction::Update { table_name, .. } => refused(format!("update {table_name}")),
             AuthAction::Delete { table_name } => refused(format!("delete from {table_name}")),

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Error, InterruptHandle, Statement, params_from_iter};
+use rusqlite::{Connection, Error, ErrorCode, InterruptHandle, Statement, params_from_iter};
 use tally_protocol::{AsOf, Event, Origin, ParsedEnvelope, Position, TreeSize};
 use tally_store::{LogReader, ReadLimit};
 
@@ -282,7 +282,9 @@ fn parse(event: Event) -> Result<(Event, ParsedEnvelope), FoldError> {
 }
 
 pub(crate) fn write_error(error: Error) -> FoldError {
-    if is_damage(&error) { FoldError::Damaged(error) } else { FoldError::Write(error) }
+    // Rows that are there although they come after the cursor were not written by a fold.
+    let collides = error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation);
+    if collides || is_damage(&error) { FoldError::Damaged(error) } else { FoldError::Write(error) }
 }
 
 /// Stops a statement of these tables from another thread.

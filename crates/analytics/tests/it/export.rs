@@ -101,7 +101,7 @@ fn rows_of_files_are_rows_of_sql() {
         });
         assert_eq!(lines.lines().collect::<Vec<_>>(), json.collect::<Vec<_>>());
 
-        let mut rows = Vec::new();
+        let mut rows: Vec<Vec<Value>> = Vec::new();
         for part in of(&out.path().join("p")) {
             let file = fs::File::open(out.path().join("p").join(part.file)).expect("a file");
             let reader = SerializedFileReader::new(file).expect("Parquet");

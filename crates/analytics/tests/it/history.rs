@@ -170,9 +170,14 @@ impl History {
             14 => json!({ "attest": { "claim": { "subject": { "agent": self.keys[who % 6] },
                 "kind": "quality", "evidence": data(99) } } }),
             15 => json!({ "attest": { "revoke": { "attestation": pick(&self.attestations) } } }),
-            16 => json!({ "policy_update": { "scope": { "intent": intent }, "name": "p",
-                "policy_version": more, "action": if more % 4 == 3 { "revoke" } else { "activate" },
-                "text": if more % 4 == 3 { "" } else { "be kind" } } }),
+            16 => {
+                let agent = json!({ "agent": self.keys[who % self.keys.len()] });
+                let scope = if more % 2 == 0 { agent } else { json!({ "intent": intent }) };
+                let action = ["activate", "amend", "revoke"][usize::from(which) % 3];
+                json!({ "policy_update": { "scope": scope, "name": "p", "action": action,
+                    "policy_version": self.size(),
+                    "text": if action == "revoke" { "" } else { "be kind" } } })
+            }
             17 => json!({ "negotiate": { "request_cancellation": { "task": task } } }),
             18 => json!({ "observe": { "task_status": task } }),
             19 => json!({ "discover": { "category": "work" } }),
