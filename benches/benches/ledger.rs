@@ -10,6 +10,8 @@
 //! | `ledger/replay/count` | reading and parsing each event, and counting it | one |
 //! | `ledger/replay/state` | that, and admission by the rules into the core fold | one |
 //! | `ledger/replay/graph` | reading, parsing, and the provenance graph | one |
+//! | `ledger/replay/index/<workers>` | a new projection with its rows on disk: the index | workers |
+//! | `ledger/state_digest` | the digest of the state that the ledger comes to | one |
 //!
 //! The files are in the page cache: it is the program that is measured, not the disk. Opening a
 //! ledger is not measured; it is a scan and a replay of the state.
@@ -22,9 +24,11 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use tally_benches::{Market, Sequencer, origin, verified};
 use tally_node::history::{fold_graph, fold_state, replay};
+use tally_node::index::Index;
 use tally_node::mirror::{Continues, Lost, Shown};
 use tally_node::replica::Batch;
 use tally_node::{Mirror, MirrorConfig, Node, Replica, Standing, SystemClock, Until, Upstream};
+use tally_projection::{Stored, catch_up};
 use tally_protocol::{Position, TreeSize};
 use tally_store::{
     Commit, Group, Located, LogReader, LogWriter, Options, ReadLimit, ScanError, Scanned,
@@ -166,6 +170,22 @@ fn ledger(c: &mut Criterion) {
     group.bench_function("replay/graph", |b| {
         b.iter_with_large_drop(|| fold_graph(reader).expect("the log is whole"));
     });
+    for workers in [1, 2] {
+        group.bench_function(format!("replay/index/{workers}"), |b| {
+            let fold = |dir: &TempDir| {
+                let rows = dir.path().join("rows");
+                let size = reader.tip().size;
+                let (index, _) = Stored::open(&rows, Index, Position(0), size).expect("rows");
+                let mut index = index.workers(workers);
+                catch_up(&mut index, reader, |_| {}).expect("the log is whole");
+                index
+            };
+            let place = || tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+            b.iter_batched_ref(place, |dir| fold(dir), BatchSize::PerIteration);
+        });
+    }
+    let state = fold_state(reader).expect("the log is whole");
+    group.bench_function("state_digest", |b| b.iter(|| state.digest()));
     group.finish();
 }
 

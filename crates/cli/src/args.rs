@@ -416,6 +416,9 @@ pub(crate) struct WorkflowArgs {
     pub(crate) of: WorkflowOfArgs,
 
     #[command(flatten)]
+    pub(crate) at: AsOfArgs,
+
+    #[command(flatten)]
     pub(crate) draw: DrawArgs,
 }
 

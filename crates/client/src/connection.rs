@@ -456,12 +456,13 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Rejected`] when there is no such intent.
-    pub async fn workflow(&self, of: WorkflowOf) -> Result<Workflow, Error> {
+    pub async fn workflow(&self, of: WorkflowOf, when: impl Into<When>) -> Result<Workflow, Error> {
         let workflow = Some(match of {
             WorkflowOf::Trace(trace) => WireWorkflow::TraceId(trace.0.to_vec()),
             WorkflowOf::Intent(intent) => WireWorkflow::Intent(intent.0.to_vec()),
         });
-        let request = GetWorkflowRequest { workflow, at_least: None };
+        let (at_least, as_of) = when.into().on_wire();
+        let request = GetWorkflowRequest { workflow, at_least, as_of };
         let answer = self.query.clone().get_workflow(request).await?.into_inner();
         serde_json::from_str(&answer.json).map_err(|_| BadAnswer::Shape("workflow.json").into())
     }

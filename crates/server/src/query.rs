@@ -164,7 +164,7 @@ impl Query for Service {
         &self,
         request: Request<GetWorkflowRequest>,
     ) -> Result<Response<GetWorkflowResponse>, Status> {
-        let GetWorkflowRequest { workflow, at_least } = request.into_inner();
+        let GetWorkflowRequest { workflow, at_least, as_of } = request.into_inner();
         let asked = match workflow {
             Some(WireWorkflow::TraceId(id)) => {
                 let id = id.as_slice().try_into().map(TraceId);
@@ -176,14 +176,13 @@ impl Query for Service {
             }
             None => return Err(invalid("workflow", "is required: a trace or an intent")),
         };
-        let workflow = self
-            .node
-            .ask_graph(size(at_least), |graph| match &asked {
-                Ok(trace) => Some(graph.workflow(Some(*trace))),
-                Err(intent) => graph.workflow_of(*intent),
+        let ask = |view: View<'_>| {
+            Ok(match &asked {
+                Ok(trace) => Some(view.workflow(Some(*trace))),
+                Err(intent) => view.workflow_of(*intent),
             })
-            .await
-            .ok_or_else(stopping)?;
+        };
+        let workflow = ask_view(&self.node, Moment::new(at_least, as_of), ask).await?;
         let workflow = match (workflow, asked) {
             (Some(workflow), _) => workflow,
             (None, Err(intent)) => return Err(absent(&intent)),

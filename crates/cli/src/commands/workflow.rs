@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 use tally_client::WorkflowOf;
-use tally_node::history::fold_graph;
 use tally_protocol::Time;
 use tally_provenance::{CriticalPath, Workflow, WorkflowTask};
 
 use crate::args::{Picture, WorkflowArgs};
+use crate::commands::export::history::graph_as_of;
 use crate::error::CliError;
 use crate::output::{Output, duration_text, short, table};
 use crate::source::Source;
@@ -24,10 +24,11 @@ pub(crate) async fn run(args: WorkflowArgs, output: Output) -> Result<(), CliErr
         (None, Some(intent)) => WorkflowOf::Intent(intent),
         (None, None) => unreachable!("the arguments require one of them"),
     };
-    let workflow = match Source::open(&args.source, output).await? {
-        Source::Server(client) => client.workflow(of).await?,
-        Source::Directory(reader) => {
-            let graph = fold_graph(&reader)?;
+    let source = Source::open(&args.source, output).await?;
+    let workflow = match &source {
+        Source::Server(client) => client.workflow(of, args.at.as_of).await?,
+        Source::Directory(_) => {
+            let (_, graph) = graph_as_of(&source, args.at.as_of).await?;
             match of {
                 WorkflowOf::Trace(trace) => graph.workflow(Some(trace)),
                 WorkflowOf::Intent(intent) => graph.workflow_of(intent).ok_or_else(|| {
