@@ -63,18 +63,23 @@ impl AgentCard {
     /// The card as JSON of at most so many bytes: skills that find no room are counted in
     /// `skillsLeftOut`, and are in the document. `None` when there is no room even without skills.
     pub fn statement(&self, limit: usize) -> Option<String> {
-        for kept in (0..=self.skills.len()).rev() {
-            let mut statement = self.summary.clone();
-            statement["skills"] = json!(self.skills[..kept]);
-            if kept < self.skills.len() {
-                statement["skillsLeftOut"] = json!(self.skills.len() - kept);
-            }
-            let text = statement.to_string();
-            if text.len() <= limit {
-                return Some(text);
-            }
+        let room = limit.checked_sub(self.text(0).len())?;
+        let mut length = 0;
+        let fits = |skill: &&Value| {
+            length += skill.to_string().len() + ",".len();
+            length <= room
+        };
+        let kept = self.skills.iter().take_while(fits).count();
+        Some(self.text(kept))
+    }
+
+    fn text(&self, kept: usize) -> String {
+        let mut statement = self.summary.clone();
+        statement["skills"] = json!(self.skills[..kept]);
+        if kept < self.skills.len() {
+            statement["skillsLeftOut"] = json!(self.skills.len() - kept);
         }
-        None
+        statement.to_string()
     }
 }
 

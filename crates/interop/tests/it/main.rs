@@ -1,3 +1,4 @@
 //! What is written for others and read from them.
 
+mod a2a;
 mod prov;

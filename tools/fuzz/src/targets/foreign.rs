@@ -38,11 +38,11 @@ pub fn openlineage_events(data: &[u8]) -> Outcome {
     let own: Origin = "example.org/ledger".parse().expect("an origin");
     let runs = match read_events(text, &own) {
         Ok(runs) => runs,
-        Err(error) => return Outcome::refused(&error.remedy),
+        Err(error) => return Outcome::refused(&format_args!("{}", error.remedy)),
     };
     let claims = match of_activities(&runs, &source(text), about()) {
         Ok(claims) => claims,
-        Err(error) => return Outcome::refused(&error.remedy),
+        Err(error) => return Outcome::refused(&format_args!("{}", error.remedy)),
     };
     assert!(!runs.is_empty() && claims.len() >= runs.len());
     let stated: Vec<ImportedActivity> =
@@ -59,7 +59,7 @@ pub fn agent_card(data: &[u8]) -> Outcome {
     let Ok(text) = std::str::from_utf8(data) else { return Outcome::accepted("not UTF-8") };
     let card = match AgentCard::read(text) {
         Ok(card) => card,
-        Err(error) => return Outcome::refused(&error.remedy),
+        Err(error) => return Outcome::refused(&format_args!("{}", error.remedy)),
     };
     match of_card(&card, &source(text), about()) {
         Ok(claim) => {
@@ -69,7 +69,7 @@ pub fn agent_card(data: &[u8]) -> Outcome {
             let is_whole = said.get("skillsLeftOut").is_none();
             Outcome::accepted(if is_whole { "card" } else { "skills left out" })
         }
-        Err(error) => Outcome::refused(&error.remedy),
+        Err(error) => Outcome::refused(&format_args!("{}", error.remedy)),
     }
 }
 
