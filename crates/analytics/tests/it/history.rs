@@ -147,6 +147,7 @@ impl History {
             6 => json!({ "offer": bid }),
             7 => {
                 let mut bid = bid;
+                bid["intent"] = self.intent_of(&offer, intent);
                 bid["replaces"] = offer;
                 json!({ "offer": bid })
             }
@@ -155,8 +156,7 @@ impl History {
             10 => json!({ "negotiate": { "withdraw": { "offer": offer } } }),
             11 => {
                 let known = self.offers.iter().find(|id| json!(id) == offer);
-                let on = known.and_then(|id| self.state.offer(id));
-                let on = on.map_or(intent, |offer| json!(offer.terms.intent));
+                let on = self.intent_of(&offer, intent);
                 json!({ "task_start": { "intent": on, "offer": offer, "attempt": 1,
                     "price": price_of(&self.state, known), "depends_on": [],
                     "parameters": [{ "key": "p", "value": "1" }] } })
@@ -202,6 +202,13 @@ impl History {
                 return;
             }
         }
+    }
+
+    /// The intent that an offer is for.
+    fn intent_of(&self, offer: &Json, otherwise: Json) -> Json {
+        let known = self.offers.iter().find(|id| json!(id) == *offer);
+        let known = known.and_then(|id| self.state.offer(id));
+        known.map_or(otherwise, |offer| json!(offer.terms.intent))
     }
 
     fn remember(&mut self, kind: u8, id: EnvelopeId) {
