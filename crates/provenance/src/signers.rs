@@ -1,7 +1,8 @@
 //! Blame and trust: who signed what led to something, and whose signatures must be believed for it.
 //!
-//! Blame is wide: everything that led there, failed attempts and policies too. The keys to trust are
-//! narrow: those behind one minimal derivation. Neither says that anybody did wrong, or that a
+//! Blame is wide: everything that led there, policies too; failed attempts where they made some of it
+//! or are attempts at the task that is asked about. The keys to trust are narrow: those behind one
+//! minimal derivation. Neither says that anybody did wrong, or that a
 //! signature holds; a signature that is believed can still be a lie.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,8 +110,8 @@ pub struct Keys {
 }
 
 impl View<'_> {
-    /// Who signed what led to a task (with its other attempts) or to data: everything upstream,
-    /// failed attempts too.
+    /// Who signed what led to a task (with its other attempts, failed ones too) or to data:
+    /// everything upstream.
     ///
     /// # Errors
     /// [`Unanswered`] when there is no such start.
