@@ -3,6 +3,8 @@
 //! Events were admitted by somebody else: nothing is checked here, and nothing fails. An id that
 //! was never seen becomes a node all the same, of the kind that the reference takes it for.
 
+use std::collections::btree_map::Entry;
+
 use tally_protocol::message::{
     AdvertiseCapability, Attest, Claim, ClaimSubject, Delegation, Intent, IntentTerms, Negotiate,
     Offer, PolicyScope, PolicyUpdate, ProgressState, TaskDone, TaskProgress, TaskStart,
@@ -226,8 +228,8 @@ impl Graph {
             started_at_us: done.started_at_us,
             ended_at_us: done.ended_at_us,
         };
-        if !self.receipts.contains_key(&node) {
-            self.receipts.insert(node, facts);
+        if let Entry::Vacant(new) = self.receipts.entry(node) {
+            new.insert(facts);
             self.concluded.entry(task).or_default().push(node);
         }
     }
@@ -299,8 +301,8 @@ impl Graph {
             version: update.policy_version,
             action: update.action,
         };
-        if !self.policies.contains_key(&node) {
-            self.policies.insert(node, facts);
+        if let Entry::Vacant(new) = self.policies.entry(node) {
+            new.insert(facts);
             self.scopes.entry(scope).or_default().push(node);
         }
     }
