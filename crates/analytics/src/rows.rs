@@ -508,6 +508,7 @@ fn kind_of(node: &NodeRef) -> &'static str {
         NodeRef::Data { .. } => "data",
         NodeRef::Policy(_) => "policy",
         NodeRef::Attestation(_) => "attestation",
+        NodeRef::Imported(_) => "imported",
         NodeRef::Message(_) => "message",
     }
 }
@@ -516,6 +517,7 @@ fn id_of(node: &NodeRef) -> String {
     match node {
         NodeRef::Agent(agent) => agent.to_string(),
         NodeRef::Data { digest, .. } => digest.to_string(),
+        NodeRef::Imported(name) => name.clone(),
         NodeRef::Capability(id)
         | NodeRef::Intent(id)
         | NodeRef::Offer(id)
@@ -540,7 +542,11 @@ pub(crate) static EDGES: LazyLock<Rows<Edge>> = LazyLock::new(|| {
         .column("source_kind", "`task`, `data`, `agent`, `offer` …", |row: &Edge| {
             kind_of(&row.from)
         })
-        .column("source", "An id, a key, or the digest of data.", |row| id_of(&row.from))
+        .column(
+            "source",
+            "An id, a key, the digest of data, or what another system calls it.",
+            |row| id_of(&row.from),
+        )
         .column("source_uri", "Where data is; empty for everything else.", |row| uri_of(&row.from))
         .column("relation", "What the edge means, as in `used` or `wasGeneratedBy`.", |row| {
             row.relation.name()

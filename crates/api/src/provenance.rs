@@ -56,6 +56,7 @@ pub fn wire_start(start: &Start<'_>) -> v1::FlowSubject {
             | NodeRef::Receipt(_)
             | NodeRef::Policy(_)
             | NodeRef::Attestation(_)
+            | NodeRef::Imported(_)
             | NodeRef::Message(_),
         ) => None,
     };

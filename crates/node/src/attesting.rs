@@ -17,7 +17,7 @@ use tally_tlog::NoteSigner;
 use tokio::sync::watch;
 
 use crate::history;
-use crate::node::{Node, Snapshot, WeakNode};
+use crate::node::{Snapshot, WeakNode};
 use crate::pipeline::spawn;
 
 /// How far ahead of the head the first size of a run is promised: the promise must be in the log

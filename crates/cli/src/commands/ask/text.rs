@@ -36,6 +36,7 @@ fn node(node: &NodeRef) -> String {
     match node {
         NodeRef::Agent(agent) => agent.short(),
         NodeRef::Data { uri, .. } => uri.clone(),
+        NodeRef::Imported(name) => name.clone(),
         NodeRef::Capability(id) => format!("capability {}", short(id)),
         NodeRef::Intent(id) => format!("intent {}", short(id)),
         NodeRef::Offer(id) => format!("offer {}", short(id)),
