@@ -248,9 +248,9 @@ fn views_are_kept_and_dropped() {
     assert_eq!(then.expect(0).json(), json!([{ "n": 50 }]));
     ledger.sql(&["--as-of", "50", "SELECT * FROM by_type"]).expect(2);
 
-    let wrong = ledger.write("wrong.sql", "SELECT nothing");
+    let wrong = ledger.write("wrong.sql", "SELECT absent");
     let refused = ledger.run(&["materialize", "types", "-f", &wrong], &[]).expect(2);
-    assert!(refused.stderr.contains("no such column: nothing"), "{refused:?}");
+    assert!(refused.stderr.contains("no such column: absent"), "{refused:?}");
     assert_eq!(ordered("types"), ordered("by_type"));
     ledger.run(&["materialize", "tasks", "-f", &whole], &[]).expect(2);
     ledger.run(&["materialize", "--drop", "types"], &[]).expect(0);

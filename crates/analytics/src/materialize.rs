@@ -105,7 +105,12 @@ impl Definitions {
             move |cause: io::Error| ViewError::File { path, cause }
         };
         let entries = match fs::read_dir(&self.directory) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            // Where no directory can be, nobody has put anything.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Ok(Vec::new());
+            }
             entries => entries.map_err(failed(&self.directory))?,
         };
         let mut all = Vec::new();

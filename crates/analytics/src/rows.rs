@@ -365,7 +365,7 @@ pub(crate) static RECEIPTS: LazyLock<Rows<Said<Concluded>>> = LazyLock::new(|| {
         .column("id", "Id of the receipt.", |row: &Said<Concluded>| row.id)
         .column("task", "The task.", |row| row.what.done.task)
         .column("author", "Who signed it.", |row| row.author)
-        .column("outcome", "`succeeded`, `failed`, `rejected` …", |row| {
+        .column("outcome", "How it ended, as in `succeeded` or `failed`.", |row| {
             row.what.done.outcome.name()
         })
         .column("counts", "Whether it ended the task: the first one does.", |row| row.what.counts)
@@ -539,7 +539,7 @@ fn uri_of(node: &NodeRef) -> String {
 pub(crate) static EDGES: LazyLock<Rows<Edge>> = LazyLock::new(|| {
     let key = &["source", "source_uri", "relation", "target", "target_uri"];
     Rows::versions("edges", key, "The provenance graph: from what came later to what it came from.")
-        .column("source_kind", "`task`, `data`, `agent`, `offer` …", |row: &Edge| {
+        .column("source_kind", "The kind of `source`, as in `task` or `data`.", |row: &Edge| {
             kind_of(&row.from)
         })
         .column(

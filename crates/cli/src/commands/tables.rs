@@ -22,6 +22,8 @@ pub(crate) struct History {
     pub(crate) tables: Tables,
     pub(crate) definitions: Definitions,
     output: Output,
+    /// How far the tables were when they were last brought up: other processes fold too.
+    seen: Position,
 }
 
 impl History {
@@ -38,16 +40,18 @@ impl History {
             None => data.join(PROJECTIONS).join(format!("{NAME}.views")),
         };
         let definitions = Definitions::new(directory);
-        let mut history = Self { data: data.to_owned(), tables, definitions, output };
+        let (data, seen) = (data.to_owned(), Position(0));
+        let mut history = Self { data, tables, definitions, output, seen };
         history.catch_up(reader)?;
         Ok(history)
     }
 
-    /// Looks at the log again, and folds what is new; whether something was.
+    /// Looks at the log again, and folds what is new; whether the tables moved on since the last
+    /// look, by whomever.
     pub(crate) fn follow(&mut self) -> Result<bool, CliError> {
-        let before = self.tables.cursor()?;
+        let before = self.seen;
         self.catch_up(open_directory(&self.data, self.output)?)?;
-        Ok(self.tables.cursor()? != before)
+        Ok(self.seen != before)
     }
 
     fn catch_up(&mut self, reader: SegmentReader) -> Result<(), CliError> {
@@ -60,6 +64,7 @@ impl History {
         if let Some(why) = remade {
             self.output.say(&format!("note: the tables were made anew: {why}"));
         }
+        self.seen = self.tables.cursor()?;
         Ok(())
     }
 
