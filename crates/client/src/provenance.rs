@@ -82,9 +82,11 @@ impl Client {
         &self,
         id: &EnvelopeId,
         against: Option<&EnvelopeId>,
+        as_of: Option<AsOf>,
     ) -> Result<AwardsView, Error> {
         let against = against.map(|offer| offer.0.to_vec()).unwrap_or_default();
-        let request = GetAwardRequest { id: id.0.to_vec(), against, at_least: None };
+        let (id, as_of) = (id.0.to_vec(), wire_moment(as_of));
+        let request = GetAwardRequest { id, against, at_least: None, as_of };
         Ok(answer(&self.provenance.clone().get_award(request).await?.into_inner())?)
     }
 

@@ -17,6 +17,7 @@ use tally_provenance::{Start, Unanswered, View};
 use tonic::{Request, Response, Status};
 
 use crate::query::ANSWER_ROOM;
+use crate::query::state;
 use crate::status::{Answer, absent, invalid, stopping, too_large};
 
 /// Most nodes and edges that a question walks: what fits into one message is far less, and nobody
@@ -160,14 +161,13 @@ impl Provenance for Service {
         &self,
         request: Request<GetAwardRequest>,
     ) -> Result<Response<ProvenanceAnswer>, Status> {
-        let GetAwardRequest { id, against, at_least } = request.into_inner();
+        let GetAwardRequest { id, against, at_least, as_of } = request.into_inner();
         let read = |bytes: &[u8]| bytes.try_into().map(EnvelopeId);
         let id = read(&id).map_err(|_| invalid("id", "must have 32 bytes"))?;
         let against = (!against.is_empty()).then(|| read(&against)).transpose();
         let against = against.map_err(|_| invalid("against", "must have 32 bytes"))?;
-        let at_least = TreeSize::new(at_least.unwrap_or_default().size);
-        let snapshot = self.node.snapshot_at_least(at_least).await.ok_or_else(stopping)?;
-        let awards = AwardsView::of(&snapshot.state, &id, against.as_ref());
+        let state = state(&self.node, at_least, as_of).await?;
+        let awards = AwardsView::of(&state, &id, against.as_ref());
         let awards = awards.ok_or_else(|| absent(&id))?;
         answered(awards.as_of, &awards, "award")
     }

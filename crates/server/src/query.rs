@@ -31,20 +31,12 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// The state at the head, once that holds so many events; or at an earlier moment.
     async fn state(
         &self,
         at_least: Option<AtLeast>,
         as_of: Option<WireAsOf>,
     ) -> Result<State, Status> {
-        let snapshot = self.node.snapshot_at_least(size(at_least)).await.ok_or_else(stopping)?;
-        let Some(as_of) = moment(as_of) else { return Ok(snapshot.state.clone()) };
-        let node = self.node.clone();
-        let earlier = move || {
-            let size = node.size_as_of(as_of).map_err(Answer::from)?;
-            node.state_as_of(size).map_err(Answer::from)
-        };
-        Ok(tokio::task::spawn_blocking(earlier).await.map_err(|_| stopping())??)
+        state(&self.node, at_least, as_of).await
     }
 
     /// Asks a state what may take long: schemas and policies of many objects.
@@ -58,6 +50,22 @@ impl Service {
         let asked = tokio::task::spawn_blocking(move || question(&state));
         asked.await.map_err(|_| stopping())
     }
+}
+
+/// The state at the head, once that holds so many events; or at an earlier moment.
+pub(crate) async fn state(
+    node: &Node,
+    at_least: Option<AtLeast>,
+    as_of: Option<WireAsOf>,
+) -> Result<State, Status> {
+    let snapshot = node.snapshot_at_least(size(at_least)).await.ok_or_else(stopping)?;
+    let Some(as_of) = moment(as_of) else { return Ok(snapshot.state.clone()) };
+    let node = node.clone();
+    let earlier = move || {
+        let size = node.size_as_of(as_of).map_err(Answer::from)?;
+        node.state_as_of(size).map_err(Answer::from)
+    };
+    Ok(tokio::task::spawn_blocking(earlier).await.map_err(|_| stopping())??)
 }
 
 /// Room in a message for what is not the answer itself.

@@ -247,11 +247,10 @@ impl Ledger {
         first_known(starts, async |start| ask(&Cause::Flow(start.clone())).await).await
     }
 
-    /// A server keeps the state of the head alone: for an earlier moment the log is folded here.
     async fn awards(&self, args: &AwardArgs) -> Result<AwardsView, CliError> {
         let (as_of, against) = (args.ledger.at.as_of, args.against.as_ref());
-        if let (Source::Server(client), None) = (&self.source, as_of) {
-            return Ok(client.awards(&args.id, against).await?);
+        if let Source::Server(client) = &self.source {
+            return Ok(client.awards(&args.id, against, as_of).await?);
         }
         let state = self.source.state_as_of(as_of).await?;
         AwardsView::of(&state, &args.id, against).ok_or_else(|| {
