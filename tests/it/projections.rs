@@ -96,6 +96,18 @@ fn every_answer_can_be_had_as_of_an_earlier_moment() {
                 states.push(folded["tasks"][0]["state"].clone());
             }
         }
+        // Before the intent is there, nobody knows of it.
+        let at = at.to_string();
+        let drawn = |place: [&str; 2]| {
+            tally(["workflow", &intent, "--json", "--as-of", &at].iter().chain(&place))
+        };
+        let (folded, told) = (drawn(["--data", &data]), drawn(["--url", &desk.server.url]));
+        assert_eq!(folded.code(), told.code(), "workflow as of {at}");
+        assert_eq!(folded.code(), i32::from(at == "1"), "workflow as of {at}");
+        assert_eq!(
+            (folded.code() == 0).then(|| folded.json()),
+            (told.code() == 0).then(|| told.json())
+        );
     }
     states.reverse();
     states.dedup();
