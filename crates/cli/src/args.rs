@@ -18,7 +18,7 @@ pub(crate) use ask::{
     AskArgs, AwardArgs, EachArgs, FlowArgs, ImpactArgs, LedgerArgs, LineageArgs, Question,
 };
 pub(crate) use exchange::*;
-pub(crate) use projection::{ProjectionArgs, ProjectionWhat};
+pub(crate) use projection::{ProjectionArgs, ProjectionWhat, RebuildArgs};
 
 /// Where a ledger listens, and is looked for, when nothing else is said.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:7420";
