@@ -73,7 +73,33 @@ impl History {
                 history.attempt((kind, round, round.wrapping_mul(7), round.wrapping_mul(13)));
             }
         }
+        history.fulfil();
         history
+    }
+
+    /// An intent from its opening to its end, and a policy from its activation to its end.
+    fn fulfil(&mut self) {
+        let mut must = |who, message| self.say(who, message).expect("the rules admit it");
+        let terms = json!({ "name": "last", "category": "work" });
+        let capability = must(1, json!({ "advertise_capability": { "publish": terms } }));
+        let intent = must(0, json!({ "intent": { "open": { "outcome": "the last" } } }));
+        for (version, action, text) in [(1, "activate", "be kind"), (2, "revoke", "")] {
+            must(
+                0,
+                json!({ "policy_update": { "scope": { "intent": intent }, "name": "last",
+                "policy_version": version, "action": action, "text": text } }),
+            );
+        }
+        let bid = json!({ "intent": intent, "capability": capability });
+        let offer = must(1, json!({ "offer": bid }));
+        let mut better = bid;
+        better["replaces"] = json!(offer);
+        let offer = must(1, json!({ "offer": better }));
+        let task =
+            must(0, json!({ "task_start": { "intent": intent, "offer": offer, "attempt": 1 } }));
+        must(1, json!({ "task_progress": { "task": task, "state": "accepted" } }));
+        must(1, json!({ "task_progress": { "task": task, "state": "running", "percent": 9 } }));
+        must(1, json!({ "task_done": { "task": task, "outcome": "succeeded" } }));
     }
 
     /// Offers and a task, so that chance has something to go on.
