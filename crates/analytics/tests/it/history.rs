@@ -128,7 +128,7 @@ impl History {
             author_sequence: agent.map(|agent| agent.next_sequence).unwrap_or_default(),
             previous: agent.map(|agent| agent.last),
             issued_at_us: Time(self.now),
-            trace_id: (who % 2 == 0).then_some(TraceId([7; 16])),
+            trace_id: who.is_multiple_of(2).then_some(TraceId([7; 16])),
             causes: succeeds.filter(|_| agent.is_none()).map(|(_, p)| p.id()).into_iter().collect(),
             message,
         };

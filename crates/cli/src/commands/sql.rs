@@ -74,7 +74,7 @@ enum Form {
     Csv,
     /// A table of so many rows.
     Grid {
-        grid: Grid,
+        grid: Box<Grid>,
         room: usize,
     },
 }
@@ -94,7 +94,7 @@ impl Printer {
         let form = match (output.is_json(), args.csv) {
             (true, _) => Form::Json,
             (false, true) => Form::Csv,
-            (false, false) => Form::Grid { grid: Grid::new(), room: args.limit },
+            (false, false) => Form::Grid { grid: Box::default(), room: args.limit },
         };
         let out = BufWriter::new(io::stdout());
         Self { form, out, names: Vec::new(), rows: 0, has_begun: false, output }
@@ -132,7 +132,7 @@ impl Answer for Printer {
             }
             Form::Grid { grid, .. } => {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                *grid = table(&names);
+                **grid = table(&names);
                 Ok(())
             }
         }
