@@ -679,6 +679,7 @@ pub fn request(rng: &mut Rng) -> Vec<u8> {
             v1::SearchCatalogRequest {
                 criteria,
                 at_least: None,
+                as_of: None,
                 searcher: author(rng.byte()).agent().as_bytes().to_vec(),
                 capability: id(rng).0.to_vec(),
             }
@@ -691,7 +692,7 @@ pub fn request(rng: &mut Rng) -> Vec<u8> {
                 live: rng.once_in(2),
                 limit: rng.edge() as u32,
             });
-            v1::ListIntentsRequest { selector, at_least: None }.encode_to_vec()
+            v1::ListIntentsRequest { selector, at_least: None, as_of: None }.encode_to_vec()
         }
     };
     [&[which][..], &body].concat()

@@ -6,10 +6,10 @@ use prost::Message;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tally_api::provenance::{
-    answer, cause, filter, moment, run, start, wire_cause, wire_filter, wire_moment, wire_run,
-    wire_start,
+    answer, cause, filter, run, start, wire_cause, wire_filter, wire_run, wire_start,
 };
 use tally_api::v1;
+use tally_api::{moment, wire_moment};
 use tally_coordination::award::AwardsView;
 use tally_provenance::{
     Blame, Bottlenecks, Difference, Direction, Impact, Keys, LineageQuestion, Unanswered,
