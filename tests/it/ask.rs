@@ -293,7 +293,7 @@ async fn statuses_are_those_of_the_table() {
     assert_eq!(code(client.whereabouts(&review, None).await), request);
     let agent = Start::Node(NodeRef::Intent(EnvelopeId([1; 32])));
     assert_eq!(code(client.blame(&agent, None).await), request);
-    assert_eq!(code(client.awards(&EnvelopeId([1; 32]), None).await), absent);
+    assert_eq!(code(client.awards(&EnvelopeId([1; 32]), None, None).await), absent);
     let run = Run::Part(EnvelopeId([1; 32]));
     assert_eq!(code(client.difference((&run, &run), None).await), absent);
     let question = LineageQuestion::new(Direction::Up);

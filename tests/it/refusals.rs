@@ -382,10 +382,10 @@ async fn questions_that_have_no_answer_say_why() {
     check(&status, &wrong("envelope_id"));
     let status = world.ledger.get_event(GetEventRequest { event: None }).await.expect_err("none");
     check(&status, &wrong("event"));
-    let request = GetAgentRequest { agent: vec![1; 5], at_least: None };
+    let request = GetAgentRequest { agent: vec![1; 5], at_least: None, as_of: None };
     check(&world.query.get_agent(request).await.expect_err("5 bytes"), &wrong("agent"));
     let selector = Some(Selector { id: vec![1], ..Selector::default() });
-    let request = ListTasksRequest { selector, at_least: None };
+    let request = ListTasksRequest { selector, at_least: None, as_of: None };
     check(&world.query.list_tasks(request).await.expect_err("1 byte"), &wrong("selector"));
 
     for (old_size, new_size) in [(0, 1), (2, 1)] {
