@@ -76,7 +76,10 @@ fn every_answer_can_be_had_as_of_an_earlier_moment() {
     let size = desk.ask(&["findings"]).expect(0).json()["as_of"].as_u64().expect("a size");
     let data = desk.path("data");
     let log = tally(["log", "--json", "--data", &data]).expect(0).json_lines();
-    let time = |nth: u64| log[nth as usize - 1]["recorded_at"].as_str().expect("a time").to_owned();
+    let time = |nth: u64| {
+        let us = log[nth as usize - 1]["recorded_at_us"].as_i64().expect("a time");
+        jiff::Timestamp::from_microsecond(us).expect("a time").to_string()
+    };
     let mut states = Vec::new();
     // From the last to the first: what was asked before must not show.
     for at in (1..=size).rev() {

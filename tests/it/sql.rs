@@ -182,7 +182,9 @@ fn damaged_tables_are_made_anew() {
 fn where_nothing_can_be_kept_memory_will_do() {
     let ledger = Ledger::new();
     // Who runs the tests may be allowed everything: a file stands where the directory would be.
-    fs::write(ledger.data().join("projections"), "").expect("a file");
+    let place = ledger.data().join("projections");
+    fs::remove_dir_all(&place).expect("what the server kept");
+    fs::write(place, "").expect("a file");
     let answer = ledger.sql(&[COUNT]).expect(0);
     assert!(answer.stderr.contains("in memory"), "{answer:?}");
     let cache = ledger.directory.path().join("elsewhere/tables.sqlite");

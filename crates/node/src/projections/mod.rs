@@ -316,8 +316,10 @@ impl Projections {
             runner.stop();
         }
         drop(building);
-        slot.end(BuildEnd::Cancelled { build });
         slot.place.remove(build);
+        let end = BuildEnd::Cancelled { build };
+        slot.note_end(&end);
+        slot.state().last_build = Some(end);
         Ok(build)
     }
 
@@ -514,23 +516,27 @@ impl Slot {
             true => self.place.make_current(new.build),
             false => Ok(()),
         };
-        state.building = None;
-        if let Err(error) = made {
-            drop(state);
-            self.end(BuildEnd::Failed { build: new.build, reason: error.to_string() });
-            return;
-        }
-        new.serve();
-        state.serving = Some(new.clone());
-        drop(state);
-        runner.release();
-        if let Some(runner) = &old.runner {
-            runner.stop();
-        }
         let (from, to) = (old.build, new.build);
-        drop(old);
-        self.place.remove(from);
-        self.end(BuildEnd::Switched { from, to, compared });
+        let end = match &made {
+            Ok(()) => BuildEnd::Switched { from, to, compared },
+            Err(error) => BuildEnd::Failed { build: to, reason: error.to_string() },
+        };
+        // At once: who sees that nothing is built any more sees how it ended.
+        self.note_end(&end);
+        (state.building, state.last_build) = (None, Some(end.clone()));
+        if made.is_ok() {
+            new.serve();
+            state.serving = Some(new);
+        }
+        drop(state);
+        if made.is_ok() {
+            runner.release();
+            if let Some(runner) = &old.runner {
+                runner.stop();
+            }
+            drop(old);
+            self.place.remove(from);
+        }
     }
 
     /// Brings a build as far as what is served, and compares the two where both stand.
@@ -563,10 +569,9 @@ impl Slot {
         Ok(Some(Comparison { position: stands, same: old == new, old, new }))
     }
 
-    fn end(&self, end: BuildEnd) {
+    fn note_end(&self, end: &BuildEnd) {
         tracing::info!(projection = self.recipe.name, ?end, "a build ended");
-        self.note(&end);
-        self.state().last_build = Some(end);
+        self.note(end);
     }
 
     fn note(&self, what: &impl Serialize) {
