@@ -62,10 +62,11 @@ pub(crate) async fn state(
     let Some(as_of) = moment(as_of) else { return Ok(snapshot.state.clone()) };
     let node = node.clone();
     let earlier = move || {
-        let size = node.size_as_of(as_of).map_err(Answer::from)?;
-        node.state_as_of(size).map_err(Answer::from)
+        let size = node.size_as_of(as_of).map_err(|error| Box::new(error.into()))?;
+        node.state_as_of(size).map_err(|error| Box::new(Answer::from(error)))
     };
-    Ok(tokio::task::spawn_blocking(earlier).await.map_err(|_| stopping())??)
+    let state = tokio::task::spawn_blocking(earlier).await.map_err(|_| stopping())?;
+    state.map_err(|answer: Box<Answer>| Status::from(*answer))
 }
 
 /// Room in a message for what is not the answer itself.

@@ -103,7 +103,7 @@ impl Act {
         let terms = IntentTerms {
             inputs: self.files(2),
             policies: policies(named),
-            ..terms((self.more % 3 > 0).then_some(label.as_str()), &[])
+            ..terms((!self.more.is_multiple_of(3)).then_some(label.as_str()), &[])
         };
         match self.kind {
             0 => Message::AdvertiseCapability(AdvertiseCapability::Publish(CapabilityTerms {
@@ -137,7 +137,7 @@ impl Act {
                 ended_at_us: Some(Time(i64::from(self.of[1]))),
                 ..TaskDone::new(
                     self.task(h, 0),
-                    if self.of[2] % 3 == 0 { Outcome::Failed } else { Outcome::Succeeded },
+                    if self.of[2].is_multiple_of(3) { Outcome::Failed } else { Outcome::Succeeded },
                 )
             }),
             14 => self.attest(h, other),
@@ -156,7 +156,7 @@ impl Act {
         });
         let intent = intent.unwrap_or_else(|| self.envelope(h, 0));
         Message::TaskStart(Box::new(TaskStart {
-            depends_on: if self.more % 5 == 0 { vec![self.task(h, 2)] } else { vec![] },
+            depends_on: if self.more.is_multiple_of(5) { vec![self.task(h, 2)] } else { vec![] },
             replaces: (self.more % 5 == 1).then(|| self.task(h, 2)),
             ..TaskStart::new(intent, offer, 1)
         }))
@@ -189,7 +189,8 @@ impl Act {
             1 => PolicyScope::Intent(of.0),
             _ => PolicyScope::Capability(of.1),
         };
-        let action = if self.of[0] % 4 == 0 { PolicyAction::Revoke } else { PolicyAction::Amend };
+        let action =
+            if self.of[0].is_multiple_of(4) { PolicyAction::Revoke } else { PolicyAction::Amend };
         let text = Document::new("").expect("a document");
         Message::PolicyUpdate(PolicyUpdate {
             text,

@@ -35,7 +35,9 @@ pub fn provenance_question(data: &[u8]) -> Outcome {
             let graph = seeds::graph();
             let view = as_of.map_or(Ok(graph.head()), |moment| graph.as_of(moment));
             Ok(said(&view.and_then(|view| {
-                (view.why(&start)?, view.blame(&start)?, view.keys(&start)?);
+                view.why(&start)?;
+                view.blame(&start)?;
+                view.keys(&start)?;
                 view.whereabouts(&start)
             })))
         }),
