@@ -72,7 +72,7 @@ impl Fold for Activities {
     fn partition(&self, entry: &Entry) -> Option<Partition> {
         // Every eleventh event waits for all before it.
         let key = entry.envelope().author;
-        (entry.position().0 % 11 != 0).then(|| Partition::of(key.as_bytes()))
+        (!entry.position().0.is_multiple_of(11)).then(|| Partition::of(key.as_bytes()))
     }
 
     fn fold(&self, entry: &Entry, rows: &mut Draft<'_>) -> Result<(), Poison> {
