@@ -341,8 +341,13 @@ impl Drop for Rows {
     }
 }
 
+/// The directory that this one is in; a bare name is in the present one.
+fn above(dir: &Path) -> &Path {
+    dir.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 fn lock(dir: &Path) -> Result<Box<dyn DiskFile>, RowsError> {
-    create_dir(dir.parent().unwrap_or(Path::new(".")))?;
+    create_dir(above(dir))?;
     let path = dir.with_extension(LOCK_SUFFIX);
     let file = open_or_create(&RealFs, &path)?;
     match file.try_lock().map_err(FileError::at(Step::Lock, &path))? {
@@ -367,7 +372,7 @@ fn unseal(dir: &Path) -> io::Result<Option<bool>> {
         Err(error) => return Err(error),
     };
     fs::remove_file(&path)?;
-    File::open(dir.parent().unwrap_or(Path::new(".")))?.sync_all()?;
+    File::open(above(dir))?.sync_all()?;
     Ok(Some(digest(dir).is_ok_and(|found| found.as_bytes()[..] == sealed)))
 }
 
@@ -562,6 +567,13 @@ mod tests {
         assert_eq!(to_bytes(&meta), [2, 4, b't', b'e', b's', b't', 1, 0, 251, 44, 1]);
         assert_eq!(from_bytes::<Meta>(&to_bytes(&meta)).expect("its bytes"), meta);
         assert!(from_bytes::<Position>(&[5, 0]).is_err());
+    }
+
+    #[test]
+    fn a_bare_name_is_in_the_present_directory() {
+        for (dir, expected) in [("rows", "."), ("./rows", "."), ("a/rows", "a"), ("/rows", "/")] {
+            assert_eq!(above(Path::new(dir)), Path::new(expected));
+        }
     }
 
     #[test]
