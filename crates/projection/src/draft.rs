@@ -96,7 +96,8 @@ impl<'r> Draft<'r> {
 
     /// Keeps what the present event changed.
     pub(crate) fn keep(&mut self) {
-        self.batch.append(&mut self.event);
+        // One by one: `append` would build the whole batch anew for every event.
+        self.batch.extend(std::mem::take(&mut self.event));
     }
 
     /// Undoes what the present event changed.
