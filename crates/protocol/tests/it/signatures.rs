@@ -258,18 +258,21 @@ fn exactly_the_bad_signatures_of_a_batch_are_refused() {
         check_batch(size, &(0..size).collect::<Vec<_>>());
     }
     check_batch(64, &[0, 1, 31, 32, 63]);
+    check_batch(65, &[0, 8, 9, 64]);
+    check_batch(700, &[0, 87, 88, 89, 699]);
 }
 
 #[test]
 fn bad_signatures_are_found_across_batches() {
     check_batch(MAX_BATCH, &[]);
     check_batch(MAX_BATCH, &[511, 512, MAX_BATCH - 1]);
-    check_batch(1_500, &[0, MAX_BATCH - 1, MAX_BATCH, 1_499]);
+    let several = MAX_BATCH + 500;
+    check_batch(several, &[0, several / 2, MAX_BATCH - 1, MAX_BATCH, several - 1]);
     let mut rng = rand::rng();
-    let mut places: Vec<usize> = (0..12).map(|_| rng.random_range(0..1_500)).collect();
+    let mut places: Vec<usize> = (0..12).map(|_| rng.random_range(0..several)).collect();
     places.sort_unstable();
     places.dedup();
-    check_batch(1_500, &places);
+    check_batch(several, &places);
 }
 
 #[test]
