@@ -28,7 +28,7 @@ pub use node::{
     AppendError, Appending, Config, Consistency, FULL_RETRY_DELAY, LogReceipt, MAX_IN_FLIGHT,
     MAX_IN_FLIGHT_BYTES, MirrorConfig, Node, OpenError, ProofError, RETRY_DELAY, Snapshot,
 };
-pub use pipeline::MAX_GROUP_EVENTS;
+pub use pipeline::{MAX_GROUP_EVENTS, MAX_PARCEL};
 pub use plan::{Head, Plan, Verdict, plan};
 pub use projections::{Projections, Recipe, Serving};
 pub use replica::Replica;

@@ -5,19 +5,18 @@
 
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tally_coordination::{EQUIVOCATION, Finding, FindingKind, Object, Refusal, Rule, State};
+use tally_coordination::{EQUIVOCATION, Finding, FindingKind, Object, Refusal, State};
 use tally_projection::ProjectionError;
 use tally_protocol::message::{Observe, StateNotice};
 use tally_protocol::parts::{Name, Text};
 use tally_protocol::{
-    AgentId, AgentKey, AsOf, BadSignature, Envelope, EnvelopeId, Equivocation, Event, Malformed,
-    Message, Origin, ParsedEnvelope, Position, SignedEnvelope, Time, TreeSize,
+    AgentId, AgentKey, AsOf, Envelope, EnvelopeId, Equivocation, Event, Message, Origin, Position,
+    SignedEnvelope, Time, TreeSize,
 };
 use tally_provenance::Graph;
 use tally_store::fs::{FileSystem, RealFs};
@@ -32,7 +31,7 @@ use tally_tlog::{
 };
 use tally_verify::evidence::Evidence;
 use tally_verify::{Judge, Trust};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
+use tokio::sync::{Semaphore, watch};
 
 use crate::attesting;
 use crate::clock::{Clock, SystemClock};
@@ -41,7 +40,7 @@ use crate::history::{HistoryError, fold_state, size_as_of};
 use crate::index::{self, Index};
 use crate::metrics::CommitWatch;
 use crate::past::Past;
-use crate::pipeline::{Parts, Pending, Pipeline, Placed, Waiter, intake};
+use crate::pipeline::{Parts, Pipeline, Placed};
 use crate::plan::Head;
 use crate::projections::{FollowedGraph, GRAPH, Projections, Recipe, Serving};
 use crate::replica::{Announce, Replica, Stamp};
@@ -62,6 +61,10 @@ pub const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// What a caller waits before it tries again to append to a full disk.
 pub const FULL_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+mod appending;
+
+pub use appending::{AppendError, Appending};
 
 /// What a ledger needs to run.
 pub struct Config {
@@ -184,47 +187,6 @@ pub enum OpenError {
     },
 }
 
-/// Why an envelope was not appended.
-#[derive(Debug, thiserror::Error)]
-pub enum AppendError {
-    /// It says nothing in this protocol.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    /// Its author did not sign it.
-    #[error(transparent)]
-    BadSignature(BadSignature),
-    /// The rules refuse it.
-    #[error(transparent)]
-    Refused(Box<Refusal>),
-    /// Too much is on its way.
-    #[error(
-        "the ledger is busy: {MAX_IN_FLIGHT} envelopes or {MAX_IN_FLIGHT_BYTES} bytes are on their \
-         way; try again shortly"
-    )]
-    Busy,
-    /// The ledger's disk is full; the envelope is not in the log.
-    #[error(
-        "the ledger's disk is full and nothing was appended; its operator must make room, then \
-         append the same envelope again"
-    )]
-    Full,
-    /// This is a mirror: only the writer appends.
-    #[error("this is a mirror, which only copies; append to the writer at {writer}")]
-    Mirror {
-        /// The writer's address.
-        writer: String,
-    },
-    /// The node is stopping or has stopped.
-    #[error("the ledger is stopping; try again once it is back")]
-    Stopped,
-    /// The commit failed; the envelope may or may not be in the log.
-    #[error("the commit failed and its outcome is unknown; append the same envelope again")]
-    Unknown,
-    /// It was appended, but no proof can be given.
-    #[error(transparent)]
-    Proof(#[from] ProofError),
-}
-
 /// Why a proof can't be given.
 #[derive(Debug, thiserror::Error)]
 pub enum ProofError {
@@ -311,9 +273,9 @@ struct Inner {
     log_key: VerifierKey,
     /// In a mirror, where the writer is.
     writer: Option<String>,
-    intake: RwLock<Option<Sender<Pending>>>,
     places: Arc<Semaphore>,
-    pipeline: Mutex<Option<Pipeline>>,
+    /// Absent in a mirror.
+    pipeline: Option<Pipeline>,
     reader: Arc<dyn LogReader>,
     tree: TreeReader,
     projections: Projections,
@@ -362,7 +324,6 @@ impl Node {
         let checkpoint = reader.checkpoint();
         let (announce, snapshots) = announcing(&head.state, reader.tip(), checkpoint);
         let (stopped_to, stopped) = watch::channel(None);
-        let (intake_to, intake) = intake();
         let tree_reader = tree.reader();
         let state_signer = signer.clone();
         let (sequencer, committer) = commit_path(head, signer, Box::new(writer), tree, epoch);
@@ -375,13 +336,12 @@ impl Node {
             announce,
             stopped: stopped_to,
         };
-        let pipeline = Some(Pipeline::start(intake, parts));
+        let pipeline = Some(Pipeline::start(parts));
         let witnessing = witnesses.map_or_else(Witnessing::none, |witnesses| {
             let (tree, snapshots) = (tree_reader.clone(), snapshots.clone());
             Witnessing::start(witnesses, &data, (&log_key, &origin), tree, snapshots)
         });
-        let intake = Some(intake_to);
-        let door = Door { writer: None, intake, pipeline, watch, stopped, witnessing, agent };
+        let door = Door { writer: None, pipeline, watch, stopped, witnessing, agent };
         let log = (log_key, reader, tree_reader);
         let own = (&*data, &clock, projections);
         let node = Self::assemble(log, own, snapshots.clone(), evidence, door)?;
@@ -432,7 +392,6 @@ impl Node {
         let watch = Arc::new(CommitWatch::default());
         let door = Door {
             writer: Some(address),
-            intake: None,
             pipeline: None,
             watch,
             stopped,
@@ -459,9 +418,8 @@ impl Node {
         Ok(Self(Arc::new(Inner {
             log_key,
             writer: door.writer,
-            intake: RwLock::new(door.intake),
             places: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
-            pipeline: Mutex::new(door.pipeline),
+            pipeline: door.pipeline,
             reader,
             tree,
             projections,
@@ -577,46 +535,6 @@ impl Node {
         Some(ask(&graph.read().expect("a fold that panics is caught").0))
     }
 
-    /// Appends one envelope; refuses at once when the node is busy.
-    ///
-    /// # Errors
-    /// [`AppendError`]; nothing has changed, but for [`AppendError::Unknown`].
-    pub async fn append(&self, envelope: ParsedEnvelope) -> Result<LogReceipt, AppendError> {
-        let places = Arc::clone(&self.0.places).try_acquire_many_owned(places(&envelope));
-        let place = places.map_err(|error| match error {
-            TryAcquireError::NoPermits => AppendError::Busy,
-            TryAcquireError::Closed => AppendError::Stopped,
-        })?;
-        self.submit(envelope, place)?.receipt().await
-    }
-
-    /// Waits for a place and takes an envelope in; the answer comes later. For streams: the wait
-    /// is what slows the sender down.
-    ///
-    /// # Errors
-    /// [`AppendError::Stopped`] when the node is stopping.
-    pub async fn enqueue(&self, envelope: ParsedEnvelope) -> Result<Appending, AppendError> {
-        let place = Arc::clone(&self.0.places).acquire_many_owned(places(&envelope)).await;
-        self.submit(envelope, place.map_err(|_| AppendError::Stopped)?)
-    }
-
-    fn submit(
-        &self,
-        envelope: ParsedEnvelope,
-        place: OwnedSemaphorePermit,
-    ) -> Result<Appending, AppendError> {
-        let (answer_to, answer) = oneshot::channel();
-        let signed = envelope.signed().clone();
-        let waiter = Waiter { answer: answer_to, _place: place };
-        let intake = self.0.intake.read().expect("no holder of the lock panics");
-        if let Some(writer) = &self.0.writer {
-            return Err(AppendError::Mirror { writer: writer.clone() });
-        }
-        let sender = intake.as_ref().ok_or(AppendError::Stopped)?;
-        sender.send(Pending { envelope, waiter }).map_err(|_| AppendError::Stopped)?;
-        Ok(Appending { node: self.clone(), signed, answer })
-    }
-
     /// One event.
     ///
     /// # Errors
@@ -651,21 +569,23 @@ impl Node {
     /// # Errors
     /// [`ProofError`] beyond the head, or when stored bytes fail their check.
     pub fn receipt(&self, position: Position) -> Result<LogReceipt, ProofError> {
-        self.prove(self.event(position)?, false)
+        self.prove(self.event(position)?, false, &self.snapshot())
     }
 
     /// Proves an event under the last checkpoint that enough witnesses cosigned, if that covers it;
-    /// otherwise under the head, unless witnesses are required.
-    fn prove(&self, event: Event, duplicate: bool) -> Result<LogReceipt, ProofError> {
+    /// otherwise under the snapshot's, unless witnesses are required.
+    fn prove(
+        &self,
+        event: Event,
+        duplicate: bool,
+        snapshot: &Snapshot,
+    ) -> Result<LogReceipt, ProofError> {
         let leaf = event.position().leaf();
         let cosigned = self.cosigned().filter(|cosigned| cosigned.size.contains(leaf));
         let (size, checkpoint) = match cosigned {
             Some(Cosigned { size, note }) => (size, note),
             None if self.0.witnesses_required => return Err(ProofError::NotWitnessed),
-            None => {
-                let snapshot = self.snapshot();
-                (snapshot.tip.size, snapshot.checkpoint.clone())
-            }
+            None => (snapshot.tip.size, snapshot.checkpoint.clone()),
         };
         let proof = inclusion_proof(&self.0.tree, leaf, size)?;
         Ok(LogReceipt { event, proof, checkpoint, duplicate })
@@ -717,13 +637,12 @@ impl Node {
     /// Takes nothing in any more, finishes what is on its way, and closes the store.
     pub async fn shut_down(&self) {
         self.0.places.close();
-        self.0.intake.write().expect("no holder of the lock panics").take();
-        let pipeline = self.0.pipeline.lock().expect("no holder of the lock panics").take();
+        self.0.pipeline.iter().for_each(Pipeline::close);
         let witnesses = self.0.witnesses.lock().expect("no holder of the lock panics").take();
         let attesting = self.0.attesting.lock().expect("no holder of the lock panics").take();
         let node = self.clone();
         let finish = move || {
-            pipeline.into_iter().for_each(Pipeline::join);
+            node.0.pipeline.iter().for_each(Pipeline::join);
             node.0.projections.shut_down();
             for thread in witnesses.into_iter().chain(attesting) {
                 thread.join().expect("asking witnesses and computing digests does not panic");
@@ -808,11 +727,11 @@ impl Node {
         let parsed = signed.map_err(|error| error.to_string())?;
         let appending = self.enqueue(parsed).await.map_err(|error| error.to_string())?;
         // Not its receipt: that may wait for witnesses.
-        match appending.answer.await {
-            Ok(Ok(Placed::Committed(event))) => Ok(Some(event.position())),
-            Ok(Ok(Placed::Duplicate(position))) => Ok(Some(position)),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(AppendError::Unknown.to_string()),
+        match appending.answers().await.answers.pop().expect("one answer an envelope") {
+            Ok(Placed::Committed(event)) => Ok(Some(event.position())),
+            Ok(Placed::Duplicate(position)) => Ok(Some(position)),
+            Ok(Placed::Refused(refusal, _)) => Err(refusal.to_string()),
+            Err(error) => Err(error.to_string()),
         }
     }
 
@@ -835,41 +754,6 @@ impl WeakNode {
     }
 }
 
-/// An envelope that was taken in and waits for its answer.
-pub struct Appending {
-    node: Node,
-    signed: SignedEnvelope,
-    answer: oneshot::Receiver<Result<Placed, AppendError>>,
-}
-
-impl Appending {
-    /// Waits for the commit and proves the event under the head at that time.
-    ///
-    /// # Errors
-    /// [`AppendError`]; nothing has changed, but for [`AppendError::Unknown`].
-    pub async fn receipt(self) -> Result<LogReceipt, AppendError> {
-        let Self { node, signed, answer } = self;
-        match answer.await.unwrap_or(Err(AppendError::Unknown)) {
-            Ok(Placed::Committed(event)) => {
-                node.witnessed(&event).await;
-                Ok(node.prove(event, false)?)
-            }
-            Ok(Placed::Duplicate(position)) => {
-                let event = node.event(position).map_err(ProofError::from)?;
-                node.witnessed(&event).await;
-                Ok(node.prove(event, true)?)
-            }
-            Err(AppendError::Refused(mut refusal)) => {
-                if refusal.rule == Rule::Equivocation {
-                    node.keep_evidence(signed, &mut refusal).await;
-                }
-                Err(AppendError::Refused(refusal))
-            }
-            Err(error) => Err(error),
-        }
-    }
-}
-
 impl From<ProveError<TreeError>> for ProofError {
     fn from(error: ProveError<TreeError>) -> Self {
         match error {
@@ -881,12 +765,6 @@ impl From<ProveError<TreeError>> for ProofError {
             }
         }
     }
-}
-
-/// How many places of the intake an envelope takes.
-fn places(envelope: &ParsedEnvelope) -> u32 {
-    let bytes = envelope.signed().payload.len();
-    u32::try_from(bytes.div_ceil(PLACE_BYTES)).expect("an envelope is small")
 }
 
 /// Holds the log to what others have seen of it.
@@ -974,7 +852,6 @@ impl Opened {
 /// How envelopes come in, or where they are to go.
 struct Door {
     writer: Option<String>,
-    intake: Option<Sender<Pending>>,
     pipeline: Option<Pipeline>,
     watch: Arc<CommitWatch>,
     stopped: watch::Receiver<Option<String>>,

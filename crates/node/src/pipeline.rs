@@ -1,21 +1,29 @@
 //! The way of an event: verify in batches, decide, commit, answer.
 //!
 //! ```text
-//! intake (bounded) ─▶ verify ×cores ─▶ sequencer ─▶ committer ─▶ announce, answer
-//!                     tickets keep      pure plan    one write,
-//!                     the order                      one fdatasync
+//! intake (bounded) ─▶ verify ─▶ plan ─▶ commit ─▶ announce, answer
+//!                     tickets    pure    one write,
+//!                     keep the           one fdatasync
+//!                     order
 //! ```
 //!
-//! While a group is being committed, the next one is verified and planned. Nothing is visible or
-//! answered before it is durable. A full disk refuses what finds no room; any other commit that
-//! fails stops the pipeline, and the way back is to open the ledger again.
+//! A crew of equal threads works on a board that shows what is to be done, and each takes what is
+//! nearest to an answer: a commit before a plan, a plan before a check of signatures. One of them at
+//! a time plans, and one commits: whoever has the [`Sequencer`] or the committer in its hands. So
+//! while a group is being committed the next one is verified and planned, and on an idle ledger one
+//! thread takes an envelope all the way.
+//!
+//! Nothing is visible or answered before it is durable. A full disk refuses what finds no room; any
+//! other commit that fails stops the pipeline, and the way back is to open the ledger again.
 
-use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, mpsc};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
-use tally_protocol::{BadSignature, Event, ParsedEnvelope, Position, VerifiedEnvelope, signature};
+use tally_coordination::Refusal;
+use tally_protocol::{
+    BadSignature, Event, ParsedEnvelope, Position, SignedEnvelope, VerifiedEnvelope, signature,
+};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use crate::clock::Clock;
@@ -27,36 +35,55 @@ use crate::sequencer::{CommitError, Committer, Planned, Sequencer};
 /// Most envelopes in one group commit.
 pub const MAX_GROUP_EVENTS: usize = 4_096;
 
+/// Most envelopes of one parcel: a group has room for several.
+pub const MAX_PARCEL: usize = 512;
+
+/// A thread does not check fewer signatures than this while more are waiting.
+const WORTH_CHECKING: usize = 64;
+
 /// Planned groups that wait for the one being committed.
 const PLANNED_GROUPS: usize = 1;
 
-/// An envelope on its way, with whoever waits for it. Dropping the permit frees its place in the
-/// bounded intake.
-pub(crate) struct Pending {
-    pub(crate) envelope: ParsedEnvelope,
+/// Envelopes of one sender that belong together, with who waits for them. They are answered together.
+pub(crate) struct Parcel {
+    pub(crate) envelopes: Vec<ParsedEnvelope>,
     pub(crate) waiter: Waiter,
 }
 
-/// Where an answer goes.
+/// Where answers go, one an envelope. Dropping the permit frees the parcel's places in the intake.
 pub(crate) struct Waiter {
-    pub(crate) answer: oneshot::Sender<Result<Placed, AppendError>>,
-    pub(crate) _place: OwnedSemaphorePermit,
+    pub(crate) answer: oneshot::Sender<Answers>,
+    pub(crate) _places: OwnedSemaphorePermit,
 }
 
-/// A durable place in the log.
-#[derive(Debug, Clone)]
+/// What became of the envelopes of a parcel, in their order.
+pub(crate) struct Answers {
+    pub(crate) answers: Vec<Result<Placed, AppendError>>,
+    /// What everyone may see, from the group's commit on; absent when nothing was committed.
+    pub(crate) snapshot: Option<Arc<Snapshot>>,
+}
+
+/// What the rules made of an envelope.
+#[derive(Debug)]
 pub(crate) enum Placed {
-    /// New.
+    /// It has a new place, which is durable.
     Committed(Event),
-    /// From before.
+    /// It had one before.
     Duplicate(Position),
+    /// It has none.
+    Refused(Box<Refusal>, SignedEnvelope),
 }
 
-type Checked = Vec<(Result<VerifiedEnvelope, BadSignature>, Waiter)>;
-
-/// The threads of the pipeline. They end when the intake is closed and everything in it is done.
-pub(crate) struct Pipeline {
-    threads: Vec<JoinHandle<()>>,
+impl Placed {
+    fn of(verdict: Verdict, envelope: VerifiedEnvelope) -> Self {
+        match verdict {
+            Verdict::Admitted(event) => Self::Committed(event),
+            Verdict::Duplicate(position) => Self::Duplicate(position),
+            Verdict::Refused(refusal) => {
+                Self::Refused(Box::new(refusal), envelope.signed().clone())
+            }
+        }
+    }
 }
 
 pub(crate) struct Parts {
@@ -68,33 +95,58 @@ pub(crate) struct Parts {
     pub(crate) stopped: watch::Sender<Option<String>>,
 }
 
+/// The crew. It goes home when the intake is closed and everything in it is done.
+pub(crate) struct Pipeline {
+    crew: Arc<Crew>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
 impl Pipeline {
-    pub(crate) fn start(intake: Receiver<Pending>, parts: Parts) -> Self {
+    pub(crate) fn start(parts: Parts) -> Self {
         let Parts { sequencer, committer, watch, clock, announce, stopped } = parts;
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let (checked_to, checked) = sync_channel(2 * workers);
-        let (planned_to, planned) = sync_channel(PLANNED_GROUPS);
-        let intake = Arc::new(Mutex::new(Intake { receiver: intake, next_ticket: 0 }));
-        let mut threads: Vec<_> = (0..workers)
-            .map(|i| {
-                let (intake, to) = (intake.clone(), checked_to.clone());
-                spawn(&format!("verify-{i}"), move || verify(&intake, &to))
-            })
-            .collect();
-        drop(checked_to);
-        threads.push(spawn("sequencer", move || {
-            sequence(sequencer, &*clock, checked, &planned_to);
-        }));
-        let commits = Commits { committer, watch, announce, stopped };
-        threads.push(spawn("committer", move || commits.run(planned)));
-        Self { threads }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let commits =
+            Commits { committer, watch, announce, stopped: stopped.clone(), broken: false };
+        let board = Board {
+            sequencer: Some(Box::new(sequencer)),
+            commits: Some(Box::new(commits)),
+            ..Board::default()
+        };
+        let (board, more) = (Mutex::new(board), Condvar::new());
+        let crew = Arc::new(Crew { cores, clock, stopped, board, more });
+        // One more than there are cores: who waits for the disk needs none.
+        let hand = |i| {
+            let crew = Arc::clone(&crew);
+            spawn(&format!("append-{i}"), move || crew.work())
+        };
+        let threads = Mutex::new((0..=cores).map(hand).collect());
+        Self { crew, threads }
+    }
+
+    /// Takes a parcel in; gives it back when nothing is taken any more.
+    pub(crate) fn put(&self, parcel: Parcel) -> Result<(), Parcel> {
+        self.crew.put(parcel)
+    }
+
+    /// Takes nothing in any more.
+    pub(crate) fn close(&self) {
+        self.crew.board().closed = true;
+        self.crew.more.notify_all();
     }
 
     /// Waits until everything that was taken in is done.
-    pub(crate) fn join(self) {
-        for thread in self.threads {
-            thread.join().expect("a pipeline thread panics only on a broken invariant");
+    pub(crate) fn join(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock().expect("nobody panics with it"));
+        for thread in threads {
+            // A panic was told to everybody when it happened.
+            let _panicked = thread.join();
         }
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -105,104 +157,271 @@ pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHan
         .expect("the operating system gives a thread")
 }
 
-// ------------------------------------------------------------------ verify
+// ------------------------------------------------------------------ the board
 
-struct Intake {
-    receiver: Receiver<Pending>,
-    next_ticket: u64,
+/// A parcel with the verdicts on its signatures.
+struct Checked {
+    verdicts: Vec<Result<VerifiedEnvelope, BadSignature>>,
+    waiter: Waiter,
 }
 
-impl Intake {
-    /// Whatever is there, up to a batch: small when idle, large under load. The ticket keeps the
-    /// order in which envelopes came in, on which authors with several in flight rely.
-    fn take(&mut self) -> Option<(u64, Vec<Pending>)> {
-        let first = self.receiver.recv().ok()?;
-        let mut batch = vec![first];
-        while batch.len() < signature::MAX_BATCH {
-            let Ok(pending) = self.receiver.try_recv() else { break };
-            batch.push(pending);
-        }
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        Some((ticket, batch))
-    }
-}
-
-fn verify(intake: &Mutex<Intake>, to: &SyncSender<(u64, Checked)>) {
-    loop {
-        let taken = intake.lock().expect("no thread panics while it takes a batch").take();
-        let Some((ticket, batch)) = taken else { return };
-        let (envelopes, waiters): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|pending| (pending.envelope, pending.waiter)).unzip();
-        let verdicts = signature::verify_batch(envelopes);
-        let checked = verdicts.into_iter().zip(waiters).collect();
-        if to.send((ticket, checked)).is_err() {
-            return;
-        }
-    }
-}
-
-// ------------------------------------------------------------------ sequence
-
-/// A planned group, with those who wait for it.
+/// A planned group.
 struct Queued {
     planned: Planned,
-    waiters: Vec<Waiter>,
+    /// What was planned, in the order of the verdicts.
+    envelopes: Vec<VerifiedEnvelope>,
+    parcels: Vec<Addressed>,
 }
 
-fn sequence(
-    mut sequencer: Sequencer,
-    clock: &dyn Clock,
-    checked: Receiver<(u64, Checked)>,
-    to: &SyncSender<Queued>,
-) {
-    let mut queue = Reordered { receiver: checked, next: 0, early: BTreeMap::new() };
-    while let Some(batch) = queue.take() {
-        let mut envelopes = Vec::with_capacity(batch.len());
-        let mut waiters = Vec::with_capacity(batch.len());
-        for (verdict, waiter) in batch {
-            match verdict {
-                Ok(envelope) => {
-                    envelopes.push(envelope);
-                    waiters.push(waiter);
-                }
-                Err(bad) => waiter.answer(Err(AppendError::BadSignature(bad))),
-            }
+/// What is known of a parcel besides the plan: whose signatures are bad, and who waits.
+struct Addressed {
+    signatures: Vec<Result<(), BadSignature>>,
+    waiter: Waiter,
+}
+
+/// What is to be done, and by whom it can be.
+#[derive(Default)]
+struct Board {
+    intake: VecDeque<Parcel>,
+    /// Envelopes in it.
+    waiting: usize,
+    /// The next number of a batch that is taken out.
+    ticket: u64,
+    /// Checked batches, whose order is that of their tickets: authors with several envelopes on
+    /// their way rely on it.
+    checked: BTreeMap<u64, Vec<Checked>>,
+    /// The ticket whose turn it is.
+    turn: u64,
+    planned: VecDeque<Queued>,
+    /// Absent while somebody plans.
+    sequencer: Option<Box<Sequencer>>,
+    /// Absent while somebody commits.
+    commits: Option<Box<Commits>>,
+    /// Threads with nothing to do.
+    idle: usize,
+    closed: bool,
+    /// All is done, or somebody panicked: nothing goes on.
+    over: bool,
+}
+
+enum Job {
+    Commit(Box<Commits>, Queued),
+    Plan(Box<Sequencer>, Vec<Checked>),
+    Verify(u64, Vec<Parcel>),
+}
+
+impl Board {
+    /// What is nearest to an answer, of what can be done now.
+    fn next_job(&mut self, cores: usize) -> Option<Job> {
+        if self.can_commit() {
+            let (commits, queued) = (self.commits.take(), self.planned.pop_front());
+            return commits.zip(queued).map(|(commits, queued)| Job::Commit(commits, queued));
         }
-        let planned = sequencer.plan(&envelopes, clock.now());
-        if to.send(Queued { planned, waiters }).is_err() {
-            return;
+        if self.can_plan() {
+            let group = self.group();
+            return self.sequencer.take().map(|sequencer| Job::Plan(sequencer, group));
         }
+        self.can_verify(cores).then(|| self.batch(cores))
     }
-}
 
-/// Checked batches in the order of their tickets.
-struct Reordered {
-    receiver: Receiver<(u64, Checked)>,
-    next: u64,
-    early: BTreeMap<u64, Checked>,
-}
+    fn has_job(&self, cores: usize) -> bool {
+        self.can_commit() || self.can_plan() || self.can_verify(cores)
+    }
 
-impl Reordered {
-    /// Everything whose turn has come, up to a group; waits for the first.
-    fn take(&mut self) -> Option<Checked> {
-        while !self.early.contains_key(&self.next) {
-            let (ticket, checked) = self.receiver.recv().ok()?;
-            self.early.insert(ticket, checked);
-        }
-        while let Ok((ticket, checked)) = self.receiver.try_recv() {
-            self.early.insert(ticket, checked);
-        }
-        let mut group = Vec::new();
-        while let Some(checked) = self.early.get(&self.next) {
-            if !group.is_empty() && group.len() + checked.len() > MAX_GROUP_EVENTS {
+    fn can_commit(&self) -> bool {
+        self.commits.is_some() && !self.planned.is_empty()
+    }
+
+    fn can_plan(&self) -> bool {
+        let has_turn = self.checked.contains_key(&self.turn);
+        has_turn && self.sequencer.is_some() && self.planned.len() < PLANNED_GROUPS
+    }
+
+    /// What is checked too far ahead would only wait in memory.
+    fn can_verify(&self, cores: usize) -> bool {
+        !self.intake.is_empty() && self.checked.len() < 2 * cores
+    }
+
+    /// Everything whose turn has come, up to a group.
+    fn group(&mut self) -> Vec<Checked> {
+        let (mut group, mut envelopes) = (Vec::new(), 0);
+        while let Some(batch) = self.checked.get(&self.turn) {
+            envelopes += batch.iter().map(|parcel| parcel.verdicts.len()).sum::<usize>();
+            if !group.is_empty() && envelopes > MAX_GROUP_EVENTS {
                 break;
             }
-            group.extend(self.early.remove(&self.next).expect("it was just seen"));
-            self.next += 1;
+            group.extend(self.checked.remove(&self.turn).expect("it was just seen"));
+            self.turn += 1;
         }
-        Some(group)
+        group
     }
+
+    /// A core's share of what is there: small when idle, large under load.
+    fn batch(&mut self, cores: usize) -> Job {
+        let share = self.waiting.div_ceil(cores).clamp(WORTH_CHECKING, signature::MAX_BATCH);
+        let (mut batch, mut envelopes) = (Vec::new(), 0);
+        while let Some(next) = self.intake.front() {
+            envelopes += next.envelopes.len();
+            if !batch.is_empty() && envelopes > share {
+                break;
+            }
+            self.waiting -= next.envelopes.len();
+            batch.extend(self.intake.pop_front());
+        }
+        let ticket = self.ticket;
+        self.ticket += 1;
+        Job::Verify(ticket, batch)
+    }
+
+    /// Whether nothing will come any more.
+    fn is_done(&self) -> bool {
+        let at_rest = self.sequencer.is_some() && self.commits.is_some();
+        let empty = self.intake.is_empty() && self.turn == self.ticket && self.planned.is_empty();
+        self.closed && at_rest && empty
+    }
+}
+
+// ------------------------------------------------------------------ the crew
+
+struct Crew {
+    cores: usize,
+    clock: Arc<dyn Clock>,
+    stopped: watch::Sender<Option<String>>,
+    board: Mutex<Board>,
+    /// Something may have to be done.
+    more: Condvar,
+}
+
+impl Crew {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().expect("nobody panics while holding the board")
+    }
+
+    fn put(&self, parcel: Parcel) -> Result<(), Parcel> {
+        let mut board = self.board();
+        if board.closed || board.over {
+            return Err(parcel);
+        }
+        board.waiting += parcel.envelopes.len();
+        board.intake.push_back(parcel);
+        self.call(board);
+        Ok(())
+    }
+
+    /// Wakes another thread if there is something for it to do.
+    fn call(&self, board: MutexGuard<'_, Board>) {
+        let is_wanted = board.idle > 0 && board.has_job(self.cores);
+        drop(board);
+        if is_wanted {
+            self.more.notify_one();
+        }
+    }
+
+    fn work(&self) {
+        let _alarm = Alarm(self);
+        let mut board = self.board();
+        while !board.over && !board.is_done() {
+            match board.next_job(self.cores) {
+                Some(job) => {
+                    self.call(board);
+                    self.carry_out(job);
+                    board = self.board();
+                }
+                None => {
+                    board.idle += 1;
+                    board = self.more.wait(board).expect("nobody panics while holding the board");
+                    board.idle -= 1;
+                }
+            }
+        }
+        // Who finds first that all is done closes the store and sends the others home.
+        let commits = if board.over { None } else { board.commits.take() };
+        board.over = true;
+        drop(board);
+        self.more.notify_all();
+        if let Some(commits) = commits {
+            commits.finish();
+        }
+    }
+
+    fn carry_out(&self, job: Job) {
+        match job {
+            Job::Verify(ticket, batch) => {
+                let checked = verify(batch);
+                self.board().checked.insert(ticket, checked);
+            }
+            Job::Plan(mut sequencer, group) => {
+                let queued = plan(&mut sequencer, group, &*self.clock);
+                let mut board = self.board();
+                board.sequencer = Some(sequencer);
+                board.planned.push_back(queued);
+            }
+            Job::Commit(mut commits, queued) => {
+                let answer_all = commits.commit(queued);
+                let mut board = self.board();
+                board.commits = Some(commits);
+                // The next group need not wait until this one is answered.
+                self.call(board);
+                answer_all();
+            }
+        }
+    }
+}
+
+/// Tells everybody when a thread of the crew panics: what it had in its hands is lost.
+struct Alarm<'c>(&'c Crew);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let Ok(mut board) = self.0.board.lock() else { return };
+        board.over = true;
+        // Those who wait are told that the outcome is unknown.
+        board.intake.clear();
+        board.checked.clear();
+        board.planned.clear();
+        // Those who follow the log see that it has ended.
+        board.commits = None;
+        drop(board);
+        tracing::error!("a thread on the way of an append panicked; the ledger stops");
+        let why = "a thread panicked; its message is above".to_owned();
+        self.0.stopped.send_replace(Some(why));
+        self.0.more.notify_all();
+    }
+}
+
+// ------------------------------------------------------------------ verify
+
+fn verify(batch: Vec<Parcel>) -> Vec<Checked> {
+    let lengths: Vec<usize> = batch.iter().map(|parcel| parcel.envelopes.len()).collect();
+    let mut waiters = Vec::with_capacity(batch.len());
+    let mut envelopes = Vec::with_capacity(lengths.iter().sum());
+    for parcel in batch {
+        envelopes.extend(parcel.envelopes);
+        waiters.push(parcel.waiter);
+    }
+    let mut verdicts = signature::verify_batch(envelopes).into_iter();
+    let parcel = |(waiter, length)| {
+        let verdicts = verdicts.by_ref().take(length).collect();
+        Checked { verdicts, waiter }
+    };
+    waiters.into_iter().zip(lengths).map(parcel).collect()
+}
+
+// ------------------------------------------------------------------ plan
+
+fn plan(sequencer: &mut Sequencer, group: Vec<Checked>, clock: &dyn Clock) -> Queued {
+    let count = group.iter().map(|parcel| parcel.verdicts.len()).sum();
+    let mut envelopes = Vec::with_capacity(count);
+    let address = |Checked { verdicts, waiter }| {
+        let keep = |verdict: Result<_, _>| verdict.map(|envelope| envelopes.push(envelope));
+        Addressed { signatures: verdicts.into_iter().map(keep).collect(), waiter }
+    };
+    let parcels = group.into_iter().map(address).collect();
+    let planned = sequencer.plan(&envelopes, clock.now());
+    Queued { planned, envelopes, parcels }
 }
 
 // ------------------------------------------------------------------ commit
@@ -212,33 +431,41 @@ struct Commits {
     watch: Arc<CommitWatch>,
     announce: watch::Sender<Arc<Snapshot>>,
     stopped: watch::Sender<Option<String>>,
+    /// A commit failed: no other is tried.
+    broken: bool,
 }
 
 impl Commits {
-    fn run(mut self, queue: Receiver<Queued>) {
-        let mut broken = false;
-        for Queued { planned, waiters } in queue {
-            let outcome = if broken { Err(Uncommitted::Stopped) } else { self.commit(&planned) };
-            broken |= matches!(outcome, Err(Uncommitted::Stopped | Uncommitted::Unknown));
-            for (verdict, waiter) in planned.plan.verdicts.into_iter().zip(waiters) {
-                // Not even refusals are told of a group that is not committed: they may be due to
-                // events that are not in the log.
-                waiter.answer(match outcome {
-                    Ok(()) => answer(verdict),
-                    Err(why) => Err(why.into()),
-                });
+    /// Commits a group; what is returned answers those who wait.
+    fn commit(&mut self, queued: Queued) -> impl FnOnce() + use<> {
+        let Queued { planned, envelopes, parcels } = queued;
+        let outcome = if self.broken { Err(Uncommitted::Stopped) } else { self.settle(&planned) };
+        self.broken |= matches!(outcome, Err(Uncommitted::Stopped | Uncommitted::Unknown));
+        let mut verdicts = planned.plan.verdicts.into_iter().zip(envelopes);
+        move || {
+            let snapshot = outcome.as_ref().ok().cloned().flatten();
+            for Addressed { signatures, waiter } in parcels {
+                let answer = |signature: Result<(), BadSignature>| {
+                    signature.map_err(AppendError::BadSignature)?;
+                    let (verdict, envelope) = verdicts.next().expect("one a good signature");
+                    // Not even refusals are told of a group that is not committed: they may be due
+                    // to events that are not in the log.
+                    outcome.as_ref().map_err(|why| AppendError::from(*why))?;
+                    Ok(Placed::of(verdict, envelope))
+                };
+                let answers = signatures.into_iter().map(answer).collect();
+                // Whoever waited may have gone; the events stay.
+                let _gone = waiter.answer.send(Answers { answers, snapshot: snapshot.clone() });
             }
-        }
-        if let Err(error) = self.committer.finish() {
-            tracing::warn!(%error, "tree nodes could not be made durable; a start rebuilds them");
         }
     }
 
-    fn commit(&mut self, planned: &Planned) -> Result<(), Uncommitted> {
+    /// The snapshot from the commit on; `None` when there was nothing to commit.
+    fn settle(&mut self, planned: &Planned) -> Result<Option<Arc<Snapshot>>, Uncommitted> {
         let committed = self.watch.time(|| self.committer.commit(planned));
         let tip = match committed {
             Ok(Some(tip)) => tip,
-            Ok(None) => return Ok(()),
+            Ok(None) => return Ok(None),
             Err(error @ CommitError::Full(_)) => {
                 metrics::disk_full();
                 tracing::warn!(%error, "a group was given up");
@@ -260,15 +487,22 @@ impl Commits {
         let group = planned.plan.group.as_ref().expect("a commit has a group");
         let checkpoint = group.commit.checkpoint.clone();
         let state = planned.plan.next.state.clone();
-        self.announce.send_replace(Arc::new(Snapshot { state, tip, checkpoint }));
+        let snapshot = Arc::new(Snapshot { state, tip, checkpoint });
+        self.announce.send_replace(Arc::clone(&snapshot));
         metrics::committed(group.events.len());
         tracing::debug!(size = tip.size.as_u64(), events = group.events.len(), "committed");
-        Ok(())
+        Ok(Some(snapshot))
     }
 
     fn stop(&self, error: &impl std::fmt::Display) {
         tracing::error!(%error, "the ledger stops and must be opened again");
         self.stopped.send_replace(Some(error.to_string()));
+    }
+
+    fn finish(self) {
+        if let Err(error) = self.committer.finish() {
+            tracing::warn!(%error, "tree nodes could not be made durable; a start rebuilds them");
+        }
     }
 }
 
@@ -291,24 +525,4 @@ impl From<Uncommitted> for AppendError {
             Uncommitted::Unknown => Self::Unknown,
         }
     }
-}
-
-fn answer(verdict: Verdict) -> Result<Placed, AppendError> {
-    match verdict {
-        Verdict::Refused(refusal) => Err(AppendError::Refused(Box::new(refusal))),
-        Verdict::Admitted(event) => Ok(Placed::Committed(event)),
-        Verdict::Duplicate(position) => Ok(Placed::Duplicate(position)),
-    }
-}
-
-impl Waiter {
-    fn answer(self, answer: Result<Placed, AppendError>) {
-        // Whoever waited may have gone; the event stays.
-        let _gone = self.answer.send(answer);
-    }
-}
-
-/// An unbounded channel whose bound is the number of permits.
-pub(crate) fn intake() -> (Sender<Pending>, Receiver<Pending>) {
-    mpsc::channel()
 }

@@ -159,12 +159,19 @@ async fn a_new_version_is_built_beside_the_old_one() {
     assert_eq!(view.last_build, Some(BuildEnd::Switched { from, to, compared }));
     append(&node, &mut author, &["bell"]).await;
     assert_eq!(count(&node, &letters, "b").await, Some(6));
-    let left: Vec<_> = std::fs::read_dir(dir.path().join("projections/letters"))
-        .expect("a directory")
-        .map(|entry| entry.expect("an entry").file_name().into_string().expect("text"))
-        .filter(|name| name.starts_with("v1-"))
-        .collect();
-    assert_eq!(left, Vec::<String>::new(), "the old one is dropped");
+    let left = || -> Vec<_> {
+        std::fs::read_dir(dir.path().join("projections/letters"))
+            .expect("a directory")
+            .map(|entry| entry.expect("an entry").file_name().into_string().expect("text"))
+            .filter(|name| name.starts_with("v1-"))
+            .collect()
+    };
+    // The old one is dropped behind the switch, for which nobody waits.
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !left().is_empty() && std::time::Instant::now() < patience {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(left(), Vec::<String>::new(), "the old one is dropped");
     node.shut_down().await;
 }
 
