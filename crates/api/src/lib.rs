@@ -34,6 +34,16 @@ pub const ERROR_DOMAIN: &str = "tally";
 /// Most bytes of one gRPC message that either side takes: a batch of events and some room.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
+/// What one stream may send before the other side has taken it: flow control, in both directions. A
+/// whole message of many envelopes fits.
+pub const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// What all streams of a connection may send before the other side has taken it.
+pub const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
+/// The longest HTTP/2 frame: with the usual 16 KiB, a message of many envelopes is cut into dozens.
+pub const FRAME_BYTES: u32 = 256 * 1024;
+
 /// Most bytes of a question: decoding one takes up to 40 times its size.
 pub const MAX_QUESTION_BYTES: usize = 128 * 1024;
 

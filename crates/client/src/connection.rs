@@ -13,13 +13,14 @@ use tally_api::v1::provenance_client::ProvenanceClient;
 use tally_api::v1::query_client::QueryClient;
 use tally_api::v1::replication_client::ReplicationClient;
 use tally_api::v1::{
-    AppendRequest, AtLeast, GetAgentRequest, GetComplianceRequest, GetHeadRequest,
-    GetLineageResponse, GetLogReceiptRequest, GetWorkflowRequest, ListFindingsRequest,
-    ListIntentsRequest, ListTasksRequest, ReadEventsRequest, SearchCatalogRequest,
-    SubscribeRequest, get_log_receipt_request,
+    AppendRequest, AppendStreamRequest, AtLeast, GetAgentRequest, GetComplianceRequest,
+    GetHeadRequest, GetLineageResponse, GetLogReceiptRequest, GetWorkflowRequest,
+    ListFindingsRequest, ListIntentsRequest, ListTasksRequest, ReadEventsRequest,
+    SearchCatalogRequest, SubscribeRequest, get_log_receipt_request,
 };
 use tally_api::{
-    BadAnswer, BadReceipt, LogReceipt, MAX_MESSAGE_BYTES, lineage_request, wire_moment,
+    BadAnswer, BadReceipt, CONNECTION_WINDOW_BYTES, FRAME_BYTES, LogReceipt, MAX_MESSAGE_BYTES,
+    STREAM_WINDOW_BYTES, lineage_request, wire_moment,
 };
 use tally_coordination::view::{
     AgentView, CatalogView, ComplianceView, FindingsView, IntentView, Scope, Selector, TaskView,
@@ -44,6 +45,12 @@ const FIRST_RETRY: Duration = Duration::from_millis(50);
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Envelopes in one message of an append stream at most.
+const STREAM_MESSAGE_ENVELOPES: usize = 256;
+
+/// Their payloads' bytes at most: far from the limit of a message, whatever else is in it.
+const STREAM_MESSAGE_BYTES: usize = 1024 * 1024;
 
 /// Whose checkpoints are believed.
 #[derive(Debug, Clone)]
@@ -120,6 +127,22 @@ pub enum WorkflowOf {
     Intent(EnvelopeId),
 }
 
+/// Cuts envelopes into what goes into one message each.
+fn messages(envelopes: &[SignedEnvelope]) -> impl Iterator<Item = &[SignedEnvelope]> {
+    let mut rest = envelopes;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = rest.iter().take(STREAM_MESSAGE_ENVELOPES).take_while(|signed| {
+            bytes += signed.payload.len();
+            bytes <= STREAM_MESSAGE_BYTES
+        });
+        // One that is larger than that goes alone.
+        let (message, behind) = rest.split_at(fits.count().max(1).min(rest.len()));
+        rest = behind;
+        (!message.is_empty()).then_some(message)
+    })
+}
+
 /// A connection to a ledger. Cloning shares it.
 #[derive(Clone)]
 pub struct Client {
@@ -143,6 +166,9 @@ impl Client {
         let endpoint = Endpoint::from_shared(url.to_owned())
             .map_err(|_| ConnectError::Url { url: url.to_owned() })?
             .connect_timeout(CONNECT_TIMEOUT)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_frame_size(FRAME_BYTES)
             .tcp_nodelay(true);
         let transport = |source| ConnectError::Transport { url: url.to_owned(), source };
         let channel = endpoint.connect().await.map_err(transport)?;
@@ -229,9 +255,12 @@ impl Client {
     /// # Errors
     /// [`Error`] when there is no stream; what was sent already may be in the log.
     pub async fn append_stream(&self, envelopes: Vec<SignedEnvelope>) -> Result<Appends, Error> {
-        let request =
-            |signed: &SignedEnvelope| AppendRequest { envelope: Some(signed.clone().into()) };
-        let requests = tokio_stream::iter(envelopes.iter().map(request).collect::<Vec<_>>());
+        let envelope = |signed: &SignedEnvelope| signed.clone().into();
+        let request = |some: &[SignedEnvelope]| AppendStreamRequest {
+            envelopes: some.iter().map(envelope).collect(),
+        };
+        let requests: Vec<_> = messages(&envelopes).map(request).collect();
+        let requests = tokio_stream::iter(requests);
         let answers = self.ledger.clone().append_stream(requests).await?.into_inner();
         Ok(Appends::new(self.clone(), answers, envelopes))
     }

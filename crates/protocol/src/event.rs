@@ -161,6 +161,11 @@ impl Event {
         }
     }
 
+    /// The author's signature: 64 bytes.
+    pub fn signature(&self) -> Bytes {
+        self.bytes.slice(self.bytes.len() - SIGNATURE_BYTES..)
+    }
+
     /// The link that this event makes.
     pub fn chain(&self) -> ChainHash {
         ChainHash::of(&self.bytes)

@@ -2,18 +2,20 @@
 
 use std::pin::Pin;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tally_api::v1::append_stream_response::{Result as Item, result::Outcome};
 use tally_api::v1::ledger_server::Ledger;
 use tally_api::v1::{
-    AppendRequest, AppendResponse, AppendStreamResponse, EventBatch, GetEventRequest,
-    GetEventResponse, GetHeadRequest, GetHeadResponse, LogReceipt, ReadEventsRequest,
-    SubscribeRequest, get_event_request,
+    AppendRequest, AppendResponse, AppendStreamRequest, AppendStreamResponse, EventBatch,
+    GetEventRequest, GetEventResponse, GetHeadRequest, GetHeadResponse, LogReceipt,
+    ReadEventsRequest, SubscribeRequest, get_event_request,
 };
 use tally_api::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS};
-use tally_node::{AppendError, Appending, Node};
+use tally_node::{AppendError, Appending, MAX_PARCEL, Node};
+use tally_protocol::wire::SignedEnvelope as WireEnvelope;
 use tally_protocol::{EnvelopeId, ParsedEnvelope, Position, SignedEnvelope};
 use tally_store::{ReadError, ReadLimit};
+use tally_tlog::Hash;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
@@ -24,11 +26,12 @@ use crate::status::{Answer, absent, invalid, stopping};
 /// Batches that wait for a slow reader of a stream.
 pub(crate) const BATCHES_AHEAD: usize = 4;
 
-/// Envelopes of one append stream that may wait for their answers.
-const STREAM_IN_FLIGHT: usize = 4_096;
+/// Parcels of one append stream that may wait for their answers. Meanwhile what the sender sends gathers
+/// into the next one, and then flow control stops the sender.
+const STREAM_IN_FLIGHT: usize = 8;
 
-/// Results in one answer of an append stream.
-const MAX_RESULTS: usize = 512;
+/// Bytes of payloads beyond which no further message of an append stream is gathered into a parcel.
+const GATHERED_BYTES: usize = 1024 * 1024;
 
 /// How much one batch of events holds.
 pub(crate) const BATCH: ReadLimit = ReadLimit { events: MAX_BATCH_EVENTS, bytes: MAX_BATCH_BYTES };
@@ -51,14 +54,15 @@ impl Ledger for Service {
         &self,
         request: Request<AppendRequest>,
     ) -> Result<Response<AppendResponse>, Status> {
-        let envelope = parse(request.into_inner()).map_err(Answer::from)?;
+        let envelope = request.into_inner().envelope.unwrap_or_default();
+        let envelope = parse(envelope).map_err(Answer::from)?;
         let receipt = self.node.append(envelope).await.map_err(Answer::from)?;
-        Ok(Response::new(appended(receipt, true)))
+        Ok(Response::new(appended(&receipt, true)))
     }
 
     async fn append_stream(
         &self,
-        request: Request<Streaming<AppendRequest>>,
+        request: Request<Streaming<AppendStreamRequest>>,
     ) -> Result<Response<Self::AppendStreamStream>, Status> {
         let (waiting_to, waiting) = mpsc::channel(STREAM_IN_FLIGHT);
         let (results_to, results) = mpsc::channel(BATCHES_AHEAD);
@@ -142,9 +146,8 @@ pub(crate) fn beyond(node: &Node, from: u64) -> Status {
 }
 
 /// The only parse of what comes in.
-fn parse(request: AppendRequest) -> Result<ParsedEnvelope, AppendError> {
-    let signed = SignedEnvelope::try_from(request.envelope.unwrap_or_default())?;
-    Ok(signed.parse()?)
+fn parse(envelope: WireEnvelope) -> Result<ParsedEnvelope, AppendError> {
+    Ok(SignedEnvelope::try_from(envelope)?.parse()?)
 }
 
 pub(crate) fn position_of(node: &Node, id: &[u8]) -> Result<Position, Status> {
@@ -156,85 +159,127 @@ pub(crate) fn position_of(node: &Node, id: &[u8]) -> Result<Position, Status> {
 /// A log receipt on the wire; in a batch the checkpoint stands beside it.
 pub(crate) fn wire_receipt(receipt: &tally_node::LogReceipt, own_checkpoint: bool) -> LogReceipt {
     let event = &receipt.event;
-    let hash = |hash: &tally_tlog::Hash| Bytes::copy_from_slice(hash.as_bytes());
+    let hashes = receipt.proof.hashes();
+    // One piece of memory for all of it.
+    let mut bytes = BytesMut::with_capacity((hashes.len() + 1) * Hash::LEN);
+    bytes.extend_from_slice(event.previous_chain().as_bytes());
+    hashes.iter().for_each(|hash| bytes.extend_from_slice(hash.as_bytes()));
+    let mut bytes = bytes.freeze();
+    let previous_chain = bytes.split_to(Hash::LEN);
     LogReceipt {
         position: event.position().0,
         recorded_at_us: event.recorded_at().0,
-        previous_chain: Bytes::copy_from_slice(event.previous_chain().as_bytes()),
-        signature: Bytes::copy_from_slice(&event.signed().signature),
-        inclusion_proof: receipt.proof.hashes().iter().map(hash).collect(),
+        previous_chain,
+        signature: event.signature(),
+        inclusion_proof: hashes.iter().map(|_| bytes.split_to(Hash::LEN)).collect(),
         checkpoint: if own_checkpoint { receipt.checkpoint.clone() } else { Bytes::new() },
     }
 }
 
-fn appended(receipt: tally_node::LogReceipt, own_checkpoint: bool) -> AppendResponse {
-    let duplicate = receipt.duplicate;
-    AppendResponse { receipt: Some(wire_receipt(&receipt, own_checkpoint)), duplicate }
+fn appended(receipt: &tally_node::LogReceipt, own_checkpoint: bool) -> AppendResponse {
+    let receipt_on_wire = wire_receipt(receipt, own_checkpoint);
+    AppendResponse { receipt: Some(receipt_on_wire), duplicate: receipt.duplicate }
 }
 
 // ------------------------------------------------------------------ append stream
 
-type Waiting = (u64, Result<Appending, AppendError>);
+/// Envelopes of a stream that were taken in together.
+struct Waiting {
+    /// Which of them were well-formed, in their order.
+    parsed: Vec<Result<(), AppendError>>,
+    /// Those that were.
+    appending: Result<Appending, AppendError>,
+}
 
 /// Takes requests in as fast as the node has places; a full node slows the sender down.
 async fn take_in(
     node: Node,
-    mut requests: Streaming<AppendRequest>,
+    requests: Streaming<AppendStreamRequest>,
     to: mpsc::Sender<Waiting>,
     mut stopping: watch::Receiver<bool>,
 ) {
-    for index in 0.. {
+    // The end of the stream, or a sender that is gone: what was taken in is still answered.
+    let envelopes = requests.map_while(Result::ok);
+    let mut envelopes = std::pin::pin!(envelopes);
+    loop {
         let request = tokio::select! {
-            request = requests.next() => request,
+            request = envelopes.next() => request,
             _ = stopping.wait_for(|stopping| *stopping) => return,
         };
-        // The end of the stream, or a sender that is gone: what was taken in is still answered.
-        let Some(Ok(request)) = request else { return };
-        let appending = match parse(request) {
-            Ok(envelope) => node.enqueue(envelope).await,
-            Err(error) => Err(error),
+        let Some(AppendStreamRequest { envelopes: mut gathered }) = request else { return };
+        // What else has come in the meantime.
+        let bytes = |envelopes: &[WireEnvelope]| -> usize {
+            envelopes.iter().map(|envelope| envelope.payload.len()).sum()
         };
-        if to.send((index, appending)).await.is_err() {
-            return;
+        let mut gathered_bytes = bytes(&gathered);
+        while gathered.len() < MAX_PARCEL && gathered_bytes < GATHERED_BYTES {
+            tokio::select! {
+                biased;
+                Some(more) = envelopes.next() => {
+                    gathered_bytes += bytes(&more.envelopes);
+                    gathered.extend(more.envelopes);
+                }
+                () = std::future::ready(()) => break,
+            }
+        }
+        let mut gathered = gathered.into_iter().peekable();
+        while gathered.peek().is_some() {
+            let waiting = enqueue(&node, gathered.by_ref().take(MAX_PARCEL)).await;
+            if to.send(waiting).await.is_err() {
+                return;
+            }
         }
     }
 }
 
-/// Answers in the order of the requests, all that are ready in one message.
+async fn enqueue(node: &Node, envelopes: impl Iterator<Item = WireEnvelope>) -> Waiting {
+    let mut good = Vec::new();
+    let parsed = envelopes.map(|envelope| parse(envelope).map(|parsed| good.push(parsed)));
+    let parsed = parsed.collect();
+    Waiting { parsed, appending: node.enqueue_all(good).await }
+}
+
+/// Answers in the order of the envelopes.
 async fn answer_all(
     mut waiting: mpsc::Receiver<Waiting>,
     to: mpsc::Sender<Result<AppendStreamResponse, Status>>,
 ) {
-    let mut ready = Vec::with_capacity(MAX_RESULTS);
-    while waiting.recv_many(&mut ready, MAX_RESULTS).await > 0 {
+    let mut index = 0;
+    while let Some(Waiting { parsed, appending }) = waiting.recv().await {
+        let mut receipts = match appending {
+            Ok(appending) => Ok(appending.receipts().await.into_iter()),
+            Err(error) => Err(Answer::from(error)),
+        };
         let mut batch = AppendStreamResponse::default();
-        for (index, appending) in ready.drain(..) {
-            let outcome = match receipt(appending).await {
-                Ok(receipt) => {
-                    // One checkpoint for all receipts beside it: another tree, another message.
-                    if batch.checkpoint != receipt.checkpoint && !batch.checkpoint.is_empty() {
-                        let full = std::mem::take(&mut batch);
-                        if to.send(Ok(full)).await.is_err() {
-                            return;
-                        }
-                    }
-                    batch.checkpoint = receipt.checkpoint.clone();
-                    Outcome::Appended(appended(receipt, false))
+        for parsed in parsed {
+            let answer = match (parsed, &mut receipts) {
+                (Err(error), _) => Err(error.into()),
+                (Ok(()), Err(nobody)) => Err(nobody.clone()),
+                (Ok(()), Ok(receipts)) => {
+                    receipts.next().expect("an answer an envelope").map_err(Answer::from)
                 }
-                Err(error) => Outcome::Refused(Answer::from(error).into()),
+            };
+            // One checkpoint for all receipts beside it: another tree, another message.
+            if let Ok(receipt) = &answer {
+                if batch.checkpoint != receipt.checkpoint && !batch.checkpoint.is_empty() {
+                    let full = std::mem::take(&mut batch);
+                    if to.send(Ok(full)).await.is_err() {
+                        return;
+                    }
+                }
+                batch.checkpoint = receipt.checkpoint.clone();
+            }
+            let outcome = match answer {
+                Ok(receipt) => Outcome::Appended(appended(&receipt, false)),
+                Err(answer) => Outcome::Refused(answer.into()),
             };
             batch.results.push(Item { index, outcome: Some(outcome) });
+            index += 1;
         }
         if to.send(Ok(batch)).await.is_err() {
             return;
         }
     }
-}
-
-async fn receipt(
-    appending: Result<Appending, AppendError>,
-) -> Result<tally_node::LogReceipt, AppendError> {
-    appending?.receipt().await
 }
 
 // ------------------------------------------------------------------ reading and following

@@ -22,7 +22,10 @@ use tally_api::v1::proofs_server::ProofsServer;
 use tally_api::v1::provenance_server::ProvenanceServer;
 use tally_api::v1::query_server::QueryServer;
 use tally_api::v1::replication_server::ReplicationServer;
-use tally_api::{DESCRIPTORS, MAX_MESSAGE_BYTES, MAX_QUESTION_BYTES};
+use tally_api::{
+    CONNECTION_WINDOW_BYTES, DESCRIPTORS, FRAME_BYTES, MAX_MESSAGE_BYTES, MAX_QUESTION_BYTES,
+    STREAM_WINDOW_BYTES,
+};
 use tally_node::Node;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -69,6 +72,9 @@ pub async fn serve(
     let ledger = ledger::Service { node: node.clone(), stopping: stopping.clone() };
     let replication = replication::Service { node: node.clone(), stopping: stopping.clone() };
     let router = Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES)
         .add_service(health_service)
         .add_service(reflection)
         .add_service(LedgerServer::new(ledger).max_decoding_message_size(MAX_MESSAGE_BYTES))

@@ -16,7 +16,7 @@ use tally_store::{ReadError, TreeError};
 use tonic::{Code, Status};
 
 /// What went wrong, ready to be a status or an item of a stream.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Answer {
     code: Code,
     message: String,
