@@ -11,6 +11,7 @@
 //! is not followed; two trees that contradict each other are kept as evidence for everyone.
 
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,14 +21,15 @@ use tally_protocol::{Origin, Position, TreeSize};
 use tally_tlog::{
     ConsistencyProof, Hash, SignedCheckpoint, VerifiedCheckpoint, VerifierKey, verify_consistency,
 };
-use tally_verify::FirstBad;
 use tally_verify::evidence::Evidence;
+use tally_verify::{FirstBad, in_order};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
 use crate::metrics;
 use crate::node::{Node, ProofError};
-use crate::replica::{Batch, BatchError, ExaminedBatch, Intake, Replica, ReplicaError};
+use crate::replica::{AcceptedBatch, Batch, BatchError, Intake, Replica, ReplicaError};
 
 /// First wait before the writer is asked again; doubles each time.
 pub const FIRST_RETRY: Duration = Duration::from_millis(50);
@@ -35,8 +37,8 @@ pub const FIRST_RETRY: Duration = Duration::from_millis(50);
 /// Longest wait before the writer is asked again.
 pub const LONGEST_RETRY: Duration = Duration::from_secs(10);
 
-/// Batches that wait to be examined, and to be judged.
-const BATCHES_AHEAD: usize = 2;
+/// Batches that wait to be examined: as many as make up a batch of signatures.
+const BATCHES_AHEAD: usize = 4;
 
 /// The writer, as a mirror sees it. Nothing it says is believed.
 pub trait Upstream: Send + Sync {
@@ -404,10 +406,12 @@ impl<U: Upstream> Mirror<U> {
             Err(lost) => return Ok(self.wait(lost.to_string())),
         };
         let (to_examine, received) = mpsc::channel(BATCHES_AHEAD);
-        let (to_take, examined) = mpsc::channel(BATCHES_AHEAD);
-        spawn_blocking(move || examine(Intake::new(from), received, &to_take));
-        let replica = self.replica.take().expect("it comes back from every stream");
-        let mut taking = spawn_blocking(move || take(replica, examined, enough));
+        let received = Received { batches: received, runtime: Handle::current() };
+        let mut replica = self.replica.take().expect("it comes back from every stream");
+        let mut taking = spawn_blocking(move || {
+            let taken = take(&mut replica, Intake::new(from), received, enough);
+            (replica, taken)
+        });
         let mut snapshots = self.node.snapshots();
         let mut lost = None;
         let ended = loop {
@@ -484,45 +488,90 @@ enum TakeError {
     Replica(ReplicaError),
 }
 
-type Examined = Result<ExaminedBatch, BatchError>;
+/// What comes, for a thread that waits for it.
+struct Received {
+    batches: mpsc::Receiver<Batch>,
+    runtime: Handle,
+}
 
-/// On a thread of its own: shapes and signatures of what came, on all cores.
-fn examine(mut intake: Intake, mut received: mpsc::Receiver<Batch>, to: &mpsc::Sender<Examined>) {
-    while let Some(batch) = received.blocking_recv() {
-        let examined = match intake.examine(batch) {
-            Ok(None) => continue,
-            Ok(Some(examined)) => Ok(examined),
-            Err(error) => Err(error),
-        };
-        let bad = examined.is_err();
-        if to.blocking_send(examined).is_err() || bad {
-            return;
-        }
+impl Received {
+    /// The next batch; `None` at the end, or when nobody wants more.
+    fn next(&mut self, unwanted: &mut watch::Receiver<bool>) -> Option<Batch> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                _ = unwanted.wait_for(|unwanted| *unwanted) => None,
+                batch = self.batches.recv() => batch,
+            }
+        })
     }
 }
 
-/// On a thread of its own: rules and tree, in order, and the disk.
-fn take(
-    mut replica: Replica,
-    mut examined: mpsc::Receiver<Examined>,
-    enough: Option<TreeSize>,
-) -> (Replica, Result<(), TakeError>) {
-    while let Some(batch) = examined.blocking_recv() {
-        let batch = match batch {
-            Ok(batch) => batch,
-            Err(error) => {
-                replica.forget();
-                return (replica, Err(TakeError::Batch(error)));
+type Accepted = Result<AcceptedBatch, BatchError>;
+
+/// Puts what comes in order, in pieces that are worth a core's while.
+struct Accepting {
+    intake: Intake,
+    received: Received,
+    unwanted: watch::Receiver<bool>,
+    /// What was wrong with the batch behind those that were given last.
+    failed: Option<BatchError>,
+}
+
+impl Accepting {
+    /// What was not seen before of the next batches: as many as are there, up to a batch of
+    /// signatures.
+    fn next(&mut self) -> Option<Accepted> {
+        if let Some(failed) = self.failed.take() {
+            return Some(Err(failed));
+        }
+        let mut accepted: Option<AcceptedBatch> = None;
+        loop {
+            let batch = match &accepted {
+                None => self.received.next(&mut self.unwanted)?,
+                Some(accepted) if accepted.is_enough() => break,
+                Some(_) => match self.received.batches.try_recv() {
+                    Ok(batch) => batch,
+                    Err(_) => break,
+                },
+            };
+            match (self.intake.accept(batch), &mut accepted) {
+                (Err(error), None) => return Some(Err(error)),
+                (Err(error), Some(_)) => {
+                    self.failed = Some(error);
+                    break;
+                }
+                (Ok(None), _) => {}
+                (Ok(Some(next)), Some(accepted)) => accepted.join(next),
+                (Ok(Some(next)), None) => accepted = Some(next),
             }
-        };
-        if let Err(error) = replica.take(batch) {
-            return (replica, Err(TakeError::Replica(error)));
         }
-        if enough.is_some_and(|enough| replica.size() >= enough) {
-            break;
-        }
+        accepted.map(Ok)
     }
+}
+
+/// Shapes and signatures on all cores; rules and tree in order, and the disk. Blocks.
+fn take(
+    replica: &mut Replica,
+    intake: Intake,
+    received: Received,
+    enough: Option<TreeSize>,
+) -> Result<(), TakeError> {
+    let (unwanted_to, unwanted) = watch::channel(false);
+    let mut accepting = Accepting { intake, received, unwanted, failed: None };
+    let next = || accepting.next();
+    let examine = |accepted: Accepted| accepted.map(AcceptedBatch::examine);
+    let taken = in_order(next, examine, |examined| {
+        let taken = examined.map_err(TakeError::Batch);
+        let taken = taken.and_then(|batch| replica.take(batch).map_err(TakeError::Replica));
+        let is_enough = enough.is_some_and(|enough| replica.size() >= enough);
+        if taken.is_ok() && !is_enough {
+            return ControlFlow::Continue(());
+        }
+        unwanted_to.send_replace(true);
+        ControlFlow::Break(taken)
+    });
     // What no checkpoint covers yet is sent again.
     replica.forget();
-    (replica, Ok(()))
+    taken.unwrap_or(Ok(()))
 }

@@ -8,13 +8,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tally_protocol::{Event, EventError, Position, TreeSize};
+use tally_protocol::{Event, EventError, Position, TreeSize, signature};
 use tally_store::{
     AppendError as WriteError, Commit, Epoch, FileError, Group, LogWriter, MAX_GROUP_BYTES,
     TreeFiles,
 };
 use tally_tlog::{Cosigner, Hash, NodeId, PosixTime, SignedCheckpoint};
-use tally_verify::{Examined, FirstBad, Judge, examine};
+use tally_verify::{Examined, FirstBad, Judge, examine_here};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -74,7 +74,33 @@ pub struct ExaminedBatch {
     trees: Vec<(TreeSize, Bytes)>,
 }
 
-/// Puts batches in order, and examines them. A part that was seen before is left out.
+/// Events that follow those before them, if they are what they say.
+#[derive(Debug)]
+pub struct AcceptedBatch {
+    events: Vec<Event>,
+    trees: Vec<(TreeSize, Bytes)>,
+}
+
+impl AcceptedBatch {
+    /// Whether to examine it is worth a core's while.
+    pub(crate) fn is_enough(&self) -> bool {
+        let bytes = || self.events.iter().map(|event| event.bytes().len()).sum::<usize>();
+        self.events.len() >= signature::MAX_BATCH || bytes() >= MERGED_BYTES
+    }
+
+    /// Adds the batch that was accepted after this one.
+    pub fn join(&mut self, next: Self) {
+        self.events.extend(next.events);
+        self.trees.extend(next.trees);
+    }
+
+    /// Examines it on this thread.
+    pub fn examine(self) -> ExaminedBatch {
+        ExaminedBatch { events: examine_here(self.events), trees: self.trees }
+    }
+}
+
+/// Puts batches in order. A part that was seen before is left out.
 #[derive(Debug, Clone, Copy)]
 pub struct Intake {
     next: Position,
@@ -86,11 +112,11 @@ impl Intake {
         Self { next }
     }
 
-    /// Examines a batch on all cores; `None` when all of it was seen before.
+    /// Takes what was not seen before of a batch; `None` when all of it was.
     ///
     /// # Errors
     /// [`BatchError`]: nothing of the batch is taken.
-    pub fn examine(&mut self, batch: Batch) -> Result<Option<ExaminedBatch>, BatchError> {
+    pub fn accept(&mut self, batch: Batch) -> Result<Option<AcceptedBatch>, BatchError> {
         let Batch { first, events, mut trees } = batch;
         if first > self.next {
             return Err(BatchError::Gap { expected: self.next, found: first });
@@ -112,7 +138,7 @@ impl Intake {
         let unseen = (self.next.0..).zip(events.into_iter().skip(seen));
         let events = unseen.map(decode).collect::<Result<Vec<_>, _>>()?;
         self.next = Position(self.next.0 + events.len() as u64);
-        Ok(Some(ExaminedBatch { events: examine(events), trees }))
+        Ok(Some(AcceptedBatch { events, trees }))
     }
 }
 

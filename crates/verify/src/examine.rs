@@ -7,7 +7,7 @@ use tally_protocol::{BadSignature, ChainHash, Event, Malformed, VerifiedEnvelope
 use tally_tlog::Hash;
 
 /// Events that one worker takes at a time: a batch of signatures.
-const WORK_EVENTS: usize = 1_024;
+pub(crate) const WORK_EVENTS: usize = signature::MAX_BATCH;
 
 /// An event with everything about it that does not depend on other events.
 #[derive(Debug)]
@@ -53,10 +53,12 @@ impl fmt::Display for Fault {
 
 /// Examines events on all cores, and gives them in their order.
 pub fn examine(events: Vec<Event>) -> Vec<Examined> {
-    events.into_par_iter().chunks(WORK_EVENTS).flat_map(examine_some).collect()
+    let share = events.len().div_ceil(rayon::current_num_threads()).clamp(1, WORK_EVENTS);
+    events.into_par_iter().chunks(share).flat_map(examine_here).collect()
 }
 
-fn examine_some(events: Vec<Event>) -> Vec<Examined> {
+/// Examines events on this thread.
+pub fn examine_here(events: Vec<Event>) -> Vec<Examined> {
     let mut faults = Vec::with_capacity(events.len());
     let mut parsed = Vec::with_capacity(events.len());
     for event in &events {

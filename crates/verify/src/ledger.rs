@@ -1,18 +1,18 @@
 //! The examination of a ledger, in one pass and constant memory beside the state of its objects.
 //!
-//! Events are taken in chunks. While one chunk is judged in order (chain, rules, tree), the next
-//! one is parsed and its signatures are checked on all cores.
+//! Events are taken in chunks. While one is read and some are parsed and their signatures checked, the
+//! chunk whose turn it is is judged in order: chain, rules, tree.
+
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use tally_protocol::{ChainHash, Event, TreeSize};
 use tally_tlog::Hash;
 
-use crate::examine::{Examined, examine};
+use crate::examine::{Examined, WORK_EVENTS, examine_here};
 use crate::judge::{Judge, Trust};
+use crate::ordered::in_order;
 use crate::report::{FirstBad, Report};
-
-/// Events that are judged together.
-const CHUNK_EVENTS: usize = 4_096;
 
 /// One thing that a log holds, in its order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,26 +35,28 @@ pub enum Item {
 /// Judges a log. `items` come from the store, or end with what the store could not read;
 /// `progress` is told how many events were judged.
 pub fn verify_ledger(
-    items: impl Iterator<Item = Result<Item, FirstBad>>,
+    mut items: impl Iterator<Item = Result<Item, FirstBad>> + Send,
     trust: &Trust,
     mut progress: impl FnMut(TreeSize),
 ) -> Report {
     let mut judge = Judge::new(trust.clone());
-    let mut items = items;
-    let mut waiting = examine_chunk(next_chunk(&mut items));
-    loop {
-        let last = waiting.is_last();
-        let chunk = if last { Chunk::default() } else { next_chunk(&mut items) };
-        let (examined, judged) =
-            rayon::join(|| examine_chunk(chunk), || judge_chunk(&mut judge, waiting));
+    let mut at_end = false;
+    let next = || {
+        let chunk = (!at_end).then(|| next_chunk(&mut items))?;
+        at_end = chunk.end.is_some();
+        Some(chunk)
+    };
+    let bad = in_order(next, examine_chunk, |chunk| {
+        let judged = judge_chunk(&mut judge, chunk);
         progress(judge.size());
-        if let Err(bad) = judged {
-            return judge.report(Some(bad));
+        match judged {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(bad) => ControlFlow::Break(bad),
         }
-        if last {
-            return judge.finish();
-        }
-        waiting = examined;
+    });
+    match bad {
+        Some(bad) => judge.report(Some(bad)),
+        None => judge.finish(),
     }
 }
 
@@ -68,7 +70,7 @@ struct Chunk {
 
 fn next_chunk(items: &mut impl Iterator<Item = Result<Item, FirstBad>>) -> Chunk {
     let mut chunk = Chunk::default();
-    while chunk.items.len() < CHUNK_EVENTS {
+    while chunk.items.len() < WORK_EVENTS {
         match items.next() {
             Some(Ok(item)) => chunk.items.push(item),
             Some(Err(bad)) => {
@@ -84,8 +86,9 @@ fn next_chunk(items: &mut impl Iterator<Item = Result<Item, FirstBad>>) -> Chunk
     chunk
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly all are events")]
 enum ExaminedItem {
-    Event(Box<Examined>),
+    Event(Examined),
     Commit { size: TreeSize, chain: ChainHash, root: Hash, checkpoint: Bytes },
 }
 
@@ -94,23 +97,15 @@ struct ExaminedChunk {
     end: Option<Result<(), FirstBad>>,
 }
 
-impl ExaminedChunk {
-    fn is_last(&self) -> bool {
-        self.end.is_some()
-    }
-}
-
 fn examine_chunk(chunk: Chunk) -> ExaminedChunk {
     let event = |item: &Item| match item {
         Item::Event(event) => Some(event.clone()),
         Item::Commit { .. } => None,
     };
     let events = chunk.items.iter().filter_map(event).collect();
-    let mut examined = examine(events).into_iter();
+    let mut examined = examine_here(events).into_iter();
     let examined = |item| match item {
-        Item::Event(_) => {
-            ExaminedItem::Event(Box::new(examined.next().expect("one entry an event")))
-        }
+        Item::Event(_) => ExaminedItem::Event(examined.next().expect("one entry an event")),
         Item::Commit { size, chain, root, checkpoint } => {
             ExaminedItem::Commit { size, chain, root, checkpoint }
         }
@@ -123,7 +118,7 @@ fn examine_chunk(chunk: Chunk) -> ExaminedChunk {
 fn judge_chunk(judge: &mut Judge, chunk: ExaminedChunk) -> Result<(), FirstBad> {
     for item in chunk.items {
         match item {
-            ExaminedItem::Event(examined) => judge.event(*examined, |_, _| {})?,
+            ExaminedItem::Event(examined) => judge.event(examined, |_, _| {})?,
             ExaminedItem::Commit { size, chain, root, checkpoint } => {
                 judge.commit(size, chain, root, &checkpoint)?;
             }

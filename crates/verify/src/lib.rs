@@ -16,6 +16,7 @@ pub mod evidence;
 mod examine;
 mod judge;
 mod ledger;
+mod ordered;
 mod report;
 mod rerun;
 
@@ -23,7 +24,8 @@ pub use bundle::{
     BUNDLE_FORMAT, BUNDLE_START, Bundle, BundleError, BundleFault, BundleReport, MAX_BUNDLE_BYTES,
     MAX_BUNDLE_EVENTS, Missing, Older, Omission, verify_bundle,
 };
-pub use examine::{Examined, examine};
+pub use examine::{Examined, examine, examine_here};
 pub use judge::{Judge, Trust};
 pub use ledger::{Item, verify_ledger};
+pub use ordered::in_order;
 pub use report::{Decisions, FirstBad, Report, StateDigests, Verdict};

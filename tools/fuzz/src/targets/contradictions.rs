@@ -2,7 +2,7 @@
 
 use prost::Message;
 use tally_api::v1::ReplicateResponse;
-use tally_node::replica::{Batch, Intake};
+use tally_node::replica::{AcceptedBatch, Batch, Intake};
 use tally_protocol::{Position, TreeSize};
 use tally_verify::Verdict;
 use tally_verify::evidence::Evidence;
@@ -36,7 +36,7 @@ pub fn replication(data: &[u8]) -> Outcome {
     let batch =
         Batch { first: Position(message.first), events: message.events, trees: trees.collect() };
     let mut intake = Intake::new(Position(4));
-    match intake.examine(batch) {
+    match intake.accept(batch).map(|batch| batch.map(AcceptedBatch::examine)) {
         Ok(Some(_)) => Outcome::accepted("taken"),
         Ok(None) => Outcome::accepted("seen before"),
         Err(error) => Outcome::refused(&error),
