@@ -7,11 +7,12 @@
 //!
 //! All of it can be rebuilt from the log, and opening does so for what is not known to be durable,
 //! and for all of it when the root is not the log's or a node is not the hash of its children.
-//! What becomes of a node later is for [`TreeReader::verify`]. Does not make proofs.
+//! What becomes of a node later is for [`TreeReader::verify`]. The last nodes of each level are kept
+//! in memory too: see [`RECENT_NODES`]. Does not make proofs.
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tally_protocol::Position;
 use tally_tlog::{Frontier, Hash, HashReader, NodeId, TreeSize, node_hash};
@@ -24,6 +25,8 @@ use crate::files::{
 use crate::frame::{array, u32_at, u64_at};
 use crate::fs::{DiskFile, FileSystem, RealFs};
 use crate::log::{LogReader, Progress, ReadLimit, Tip};
+pub use crate::recent::RECENT_NODES;
+use crate::recent::Recent;
 
 /// The nodes of so many leaves are made durable at once.
 pub const SYNC_LEAVES: u64 = 65_536;
@@ -175,6 +178,7 @@ impl TreeFiles {
     pub fn take_back(&mut self, size: TreeSize) {
         assert!((self.synced..=self.size()).contains(&size), "what is settled stays");
         self.counts = node_counts(size).collect();
+        self.levels.recent_mut().cut(&self.counts);
     }
 
     fn write(&mut self, nodes: &[(NodeId, Hash)]) -> Result<(), FileError> {
@@ -195,6 +199,8 @@ impl TreeFiles {
             file.write_all_at(run, first).map_err(FileError::at(Step::Write, &path))?;
         }
         self.counts = counts;
+        let mut recent = self.levels.recent_mut();
+        nodes.iter().for_each(|&(id, hash)| recent.push(id, hash));
         Ok(())
     }
 
@@ -329,11 +335,12 @@ impl TreeReader {
             }
             files.push(Arc::from(open_to_read(dir.fs(), &path)?));
         }
-        let levels = Levels { dir, files: RwLock::new(files) };
+        let levels = Levels { dir, files: RwLock::new(files), recent: RwLock::default() };
         Ok(Self { levels: Arc::new(levels) })
     }
 
-    /// Hashes every node of the tree of `size` leaves again, up to its root.
+    /// Hashes every stored node of the tree of `size` leaves again, up to its root: what is on the
+    /// disk, not what is in memory.
     ///
     /// Does not compare leaves with events, and need not: `root` stands for all of them.
     ///
@@ -346,7 +353,7 @@ impl TreeReader {
                 self.verify_nodes(level, first..count.min(first + VERIFY_NODES))?;
             }
         }
-        match Frontier::from_nodes(size, self)?.root() {
+        match Frontier::from_nodes(size, &Stored(&self.levels))?.root() {
             found if found == root => Ok(()),
             _ => {
                 let edge = Frontier::node_ids(size).first().copied();
@@ -359,9 +366,10 @@ impl TreeReader {
         let ids = |level, range: std::ops::Range<u64>| -> Vec<NodeId> {
             range.map(|index| NodeId { level, index }).collect()
         };
-        let children = self.read(&ids(level - 1, 2 * range.start..2 * range.end))?;
+        let stored = Stored(&self.levels);
+        let children = stored.read(&ids(level - 1, 2 * range.start..2 * range.end))?;
         let nodes = ids(level, range);
-        for ((id, hash), pair) in nodes.iter().zip(self.read(&nodes)?).zip(children.chunks(2)) {
+        for ((id, hash), pair) in nodes.iter().zip(stored.read(&nodes)?).zip(children.chunks(2)) {
             if node_hash(&pair[0], &pair[1]) != hash {
                 return Err(TreeError::Damaged(*id));
             }
@@ -373,15 +381,36 @@ impl TreeReader {
 impl HashReader for TreeReader {
     type Error = TreeError;
 
-    /// Neighbours are read together: the nodes of a tile in one call.
+    /// From memory, or else neighbours together: the nodes of a tile in one call.
     fn read(&self, ids: &[NodeId]) -> Result<Vec<Hash>, TreeError> {
-        let follows = |a: &NodeId, b: &NodeId| a.level == b.level && a.index + 1 == b.index;
         let mut hashes = Vec::with_capacity(ids.len());
         for run in ids.chunk_by(follows) {
-            self.levels.read_run(run, &mut hashes)?;
+            if !self.levels.recent().read(run, &mut hashes) {
+                self.levels.read_run(run, &mut hashes)?;
+            }
         }
         Ok(hashes)
     }
+}
+
+/// The nodes as they are on the disk.
+struct Stored<'a>(&'a Levels);
+
+impl HashReader for Stored<'_> {
+    type Error = TreeError;
+
+    fn read(&self, ids: &[NodeId]) -> Result<Vec<Hash>, TreeError> {
+        let mut hashes = Vec::with_capacity(ids.len());
+        for run in ids.chunk_by(follows) {
+            self.0.read_run(run, &mut hashes)?;
+        }
+        Ok(hashes)
+    }
+}
+
+/// Whether two nodes stand side by side in one level.
+fn follows(a: &NodeId, b: &NodeId) -> bool {
+    a.level == b.level && a.index.checked_add(1) == Some(b.index)
 }
 
 /// The files, widest level last.
@@ -389,6 +418,7 @@ impl HashReader for TreeReader {
 struct Levels {
     dir: Dir,
     files: RwLock<Vec<Arc<dyn DiskFile>>>,
+    recent: RwLock<Recent>,
 }
 
 impl Levels {
@@ -412,7 +442,16 @@ impl Levels {
             }
             files.push(Arc::from(file));
         }
-        Ok(Some(Self { dir: dir.clone(), files: RwLock::new(files) }))
+        let recent = RwLock::new(Recent::forgotten(node_counts(size)));
+        Ok(Some(Self { dir: dir.clone(), files: RwLock::new(files), recent }))
+    }
+
+    fn recent(&self) -> RwLockReadGuard<'_, Recent> {
+        self.recent.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn recent_mut(&self) -> RwLockWriteGuard<'_, Recent> {
+        self.recent.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get(&self, level: usize) -> Option<Arc<dyn DiskFile>> {

@@ -100,6 +100,27 @@ fn a_node_damaged_after_opening_is_found() {
     reader.verify(tip.size, tip.root).expect("whole");
 }
 
+/// Proofs near the head need no disk: the files are emptied, and only who verifies them notices.
+#[test]
+fn proofs_near_the_head_come_from_memory() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let dir = temp.path().join("data");
+    fill(&dir, &[5, 6, 2]);
+    let log = open_log(&dir);
+    let (tip, path) = (log.tip(), dir.join("tree"));
+    let (tree, _, _) = TreeFiles::open(&path, &tip, &log, &mut |_| {}).expect("open");
+    for (path, _) in Saved::take(&path).files() {
+        fs::write(path, []).expect("write");
+    }
+    let reader = tree.reader();
+    for event in contents(&log).events {
+        let index = event.position().leaf();
+        let proof = inclusion_proof(&reader, index, tip.size).expect("proof");
+        verify_inclusion(event.leaf(), index, tip.size, &proof, tip.root).expect("included");
+    }
+    assert!(matches!(reader.verify(tip.size, tip.root), Err(TreeError::Missing(_))));
+}
+
 #[test]
 fn a_tree_ahead_of_the_log_is_cut() {
     let temp = tempfile::tempdir().expect("a directory");
