@@ -130,8 +130,9 @@ pub trait LogWriter: Send {
     ///
     /// # Panics
     ///
-    /// When the group is not what follows `expected`: no events, a gap, a wrong link, or a commit
-    /// that does not fit its events. Such a log could not be opened again.
+    /// When the group is not what follows `expected`: no events, a gap, a wrong link at its ends, or
+    /// a commit that does not fit its events. Such a log could not be opened again. That the events
+    /// within are linked is for the caller to know, who hashed them.
     fn append(
         &mut self,
         epoch: Epoch,

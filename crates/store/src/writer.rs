@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use tally_protocol::Position;
+use tally_protocol::{Event, Position};
 use tally_tlog::{Origin, TreeSize};
 
 use crate::error::{AppendError, FileError, Step};
@@ -14,7 +14,7 @@ use crate::files::{Layout, SegmentName, exists, open_or_create, sync_dir_on};
 use crate::frame::{FRAME_HEADER_BYTES, SegmentHeader, commit_frame_bytes, put_commit, put_event};
 use crate::fs::DiskFile;
 use crate::index::{self, IndexWriter};
-use crate::log::{Epoch, Group, LogWriter, MAX_GROUP_BYTES, Options, Tip};
+use crate::log::{Commit, Epoch, Group, LogWriter, MAX_GROUP_BYTES, Options, Tip};
 use crate::mark::{Mark, MarkFile};
 use crate::reader::{Index, SegmentInfo, Shared};
 
@@ -232,25 +232,31 @@ impl Drop for SegmentWriter {
 
 /// The head that the group makes of this one.
 ///
+/// Of the links only the first and the last are hashed: who made the events has hashed each to make
+/// the next, and a debug build does it again.
+///
 /// # Panics
 ///
 /// When the group does not follow it: what would be written could not be opened again.
 fn follow(tip: &Tip, group: &Group) -> Tip {
-    let (mut next, mut chain) = (Position::at_tip(tip.size), tip.chain);
+    let first = group.events.first().expect("a group has an event");
     let last = group.events.last().expect("a group has an event");
+    assert_eq!(first.previous_chain(), tip.chain, "a group's events are linked to the log");
+    let mut next = Position::at_tip(tip.size);
     for event in &group.events {
         assert_eq!(event.position(), next, "a group's events are in order");
-        assert_eq!(event.previous_chain(), chain, "a group's events are linked");
-        (next, chain) = (next.next(), event.chain());
+        next = next.next();
     }
-    let commit = &group.commit;
-    assert_eq!(Position::at_tip(commit.size), next, "a commit is of the size after its group");
-    assert_eq!(commit.chain, chain, "a commit is of the chain after its group");
-    Tip { size: commit.size, chain, root: commit.root, recorded_at: last.recorded_at() }
+    let linked = |pair: &[Event]| pair[1].previous_chain() == pair[0].chain();
+    debug_assert!(group.events.windows(2).all(linked), "a group's events are linked");
+    let Commit { size, chain, root, .. } = group.commit;
+    assert_eq!(Position::at_tip(size), next, "a commit is of the size after its group");
+    assert_eq!(chain, last.chain(), "a commit is of the chain after its group");
+    Tip { size, chain, root, recorded_at: last.recorded_at() }
 }
 
 fn group_bytes(group: &Group) -> usize {
-    let event_bytes = |event: &tally_protocol::Event| FRAME_HEADER_BYTES + event.bytes().len();
+    let event_bytes = |event: &Event| FRAME_HEADER_BYTES + event.bytes().len();
     group.events.iter().map(event_bytes).sum::<usize>() + commit_frame_bytes(&group.commit)
 }
 
@@ -295,11 +301,11 @@ mod tests {
     use std::io;
 
     use bytes::Bytes;
-    use tally_protocol::{ChainHash, Event, SignedEnvelope, Time};
+    use tally_protocol::{ChainHash, SignedEnvelope, Time};
     use tally_tlog::Frontier;
 
     use super::*;
-    use crate::log::{Commit, LogReader, SegmentLog};
+    use crate::log::{LogReader, SegmentLog};
 
     /// What fails, and how much is on the disk all the same.
     #[derive(Debug, Clone, Copy)]

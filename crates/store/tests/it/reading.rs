@@ -5,8 +5,8 @@ use std::os::unix::fs::FileExt;
 
 use tally_protocol::{Event, Position};
 use tally_store::{
-    AppendError, Cause, FRAME_HEADER_BYTES, LogReader, LogWriter, MarkReport, OpenError, Options,
-    ReadError, ReadLimit, SegmentLog, SegmentReader,
+    AppendError, Cause, FRAME_HEADER_BYTES, Group, LogReader, LogWriter, MarkReport, OpenError,
+    Options, ReadError, ReadLimit, SegmentLog, SegmentReader,
 };
 use tally_tlog::TreeSize;
 
@@ -106,16 +106,39 @@ fn epochs_rise_over_restarts() {
     }
 }
 
-#[test]
-#[should_panic(expected = "linked")]
-fn a_group_that_does_not_follow_is_a_defect() {
+/// Appends a first event, and then a second one as `change` makes it of what would follow.
+fn append_changed(other: bool, change: impl FnOnce(&mut Group)) {
     let temp = tempfile::tempdir().expect("a directory");
     let (mut writer, _, _) = open(temp.path()).expect("open");
     let epoch = writer.open_epoch("test").expect("an epoch");
-    let mut group = Maker::new().group(1);
-    let other = Maker::new().group_of(2, |_| b"other".to_vec());
-    group.events.push(other.events[1].clone());
-    let _unreached = writer.append(epoch, TreeSize::ZERO, &group);
+    let mut maker = Maker::new();
+    let first = maker.group(1);
+    if other {
+        maker = Maker::new();
+        maker.group_of(1, |_| b"other".to_vec());
+    }
+    let mut second = maker.group(3);
+    change(&mut second);
+    writer.append(epoch, TreeSize::ZERO, &first).expect("append");
+    let _unreached = writer.append(epoch, first.commit.size, &second);
+}
+
+#[test]
+#[should_panic(expected = "linked to the log")]
+fn a_group_of_another_log_is_a_defect() {
+    append_changed(true, |_| {});
+}
+
+#[test]
+#[should_panic(expected = "in order")]
+fn a_group_with_a_gap_is_a_defect() {
+    append_changed(false, |group| drop(group.events.remove(1)));
+}
+
+#[test]
+#[should_panic(expected = "chain after its group")]
+fn a_commit_of_another_chain_is_a_defect() {
+    append_changed(false, |group| group.commit.chain = group.events[0].chain());
 }
 
 #[test]
