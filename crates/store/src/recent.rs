@@ -26,7 +26,7 @@ struct Level {
 }
 
 impl Recent {
-    /// Nothing is kept of a tree whose levels have so many nodes.
+    /// Nothing is kept of the first nodes of a tree, so many of each level.
     pub(crate) fn forgotten(counts: impl Iterator<Item = u64>) -> Self {
         let level = |count| Level { count, nodes: VecDeque::new() };
         Self { levels: counts.map(level).collect() }

@@ -6,9 +6,10 @@
 //! ```
 //!
 //! All of it can be rebuilt from the log, and opening does so for what is not known to be durable,
-//! and for all of it when the root is not the log's or a node is not the hash of its children.
-//! What becomes of a node later is for [`TreeReader::verify`]. The last nodes of each level are kept
-//! in memory too: see [`RECENT_NODES`]. Does not make proofs.
+//! and for all of it when the root is not the log's, or one of the last [`RECENT_NODES`] of a level is
+//! not the hash of its children. Those are kept in memory too. Opening looks at no older node, so
+//! that it costs the same for every tree: what becomes of them is for [`TreeReader::verify`] and
+//! [`fsck()`](crate::fsck()). Does not make proofs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -267,11 +268,10 @@ impl TreeFiles {
         let levels = Arc::new(levels);
         let counts = node_counts(kept).collect();
         let mut tree = Self { dir: dir.clone(), levels, counts, synced: kept, poisoned: false };
-        let mut frontier = Frontier::from_nodes(kept, &tree.reader())?;
-        match tree.reader().verify(kept, frontier.root()) {
-            Err(TreeError::Damaged(_)) => return Ok(None),
-            verified => verified?,
+        if !tree.levels.remember(kept)? {
+            return Ok(None);
         }
+        let mut frontier = Frontier::from_nodes(kept, &tree.reader())?;
         tree.extend(&mut frontier, tip, log, progress)?;
         match frontier.root() {
             root if root == tip.root => {}
@@ -442,8 +442,32 @@ impl Levels {
             }
             files.push(Arc::from(file));
         }
-        let recent = RwLock::new(Recent::forgotten(node_counts(size)));
-        Ok(Some(Self { dir: dir.clone(), files: RwLock::new(files), recent }))
+        Ok(Some(Self { dir: dir.clone(), files: RwLock::new(files), recent: RwLock::default() }))
+    }
+
+    /// Takes the last nodes of each level of a tree of `size` leaves into memory; false when one of
+    /// them is not the hash of its children among them.
+    fn remember(&self, size: TreeSize) -> Result<bool, TreeError> {
+        let oldest = |count: u64| count.saturating_sub(RECENT_NODES as u64);
+        let mut recent = Recent::forgotten(node_counts(size).map(oldest));
+        let (mut below, mut below_first) = (Vec::new(), 0);
+        for (level, count) in (0..).zip(node_counts(size)) {
+            let first = oldest(count);
+            let run: Vec<_> = (first..count).map(|index| NodeId { level, index }).collect();
+            let mut nodes = Vec::with_capacity(run.len());
+            self.read_run(&run, &mut nodes)?;
+            for (&id, &node) in run.iter().zip(&nodes) {
+                let left = (2 * id.index).checked_sub(below_first).filter(|_| level > 0);
+                let pair = left.map(|left| &below[left as usize..][..2]);
+                if pair.is_some_and(|pair| node_hash(&pair[0], &pair[1]) != node) {
+                    return Ok(false);
+                }
+                recent.push(id, node);
+            }
+            (below, below_first) = (nodes, first);
+        }
+        *self.recent_mut() = recent;
+        Ok(true)
     }
 
     fn recent(&self) -> RwLockReadGuard<'_, Recent> {

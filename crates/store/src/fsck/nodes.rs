@@ -16,7 +16,7 @@ use crate::frame::array;
 use crate::fs::{DiskFile, FileSystem};
 use crate::fsck::finding::{Finding, Flaw, Severity};
 use crate::patient::PatientFile;
-use crate::tree::{HASH_BYTES, SYNCED_FILE, level_file, node_counts, synced_size};
+use crate::tree::{HASH_BYTES, RECENT_NODES, SYNCED_FILE, level_file, node_counts, synced_size};
 
 /// The tree's directory, from the data directory.
 pub(crate) const TREE_DIR: &str = "tree";
@@ -97,7 +97,14 @@ impl Nodes {
             if let Some(Range { start, end }) = level.span {
                 let bytes = start * HASH_BYTES..end * HASH_BYTES;
                 let flaw = Flaw::NodesWrong { wrong: level.wrong };
-                found.push(self.level_finding(number, bytes, flaw));
+                let finding = self.level_finding(number, bytes, flaw);
+                let count = self.durable.as_u64() >> number;
+                let severity = if is_looked_at(start, count) {
+                    Severity::Rebuildable
+                } else {
+                    Severity::ByHand
+                };
+                found.push(Finding { severity, ..finding });
             }
         }
         found
@@ -115,6 +122,15 @@ impl Nodes {
         let leaf = |byte: u64| Position((byte / HASH_BYTES) << level);
         let positions = leaf(bytes.start)..leaf(bytes.end);
         Finding { positions, ..self.finding(&file.to_string_lossy(), bytes, flaw) }
+    }
+}
+
+/// Whether a start looks at this node of a level of `count` nodes, and so makes the tree again. It
+/// holds the oldest of those it looks at to nothing, if they are not all.
+fn is_looked_at(index: u64, count: u64) -> bool {
+    match count.saturating_sub(RECENT_NODES as u64) {
+        0 => true,
+        oldest => index > oldest,
     }
 }
 

@@ -4,11 +4,15 @@ use std::fs;
 use std::path::Path;
 
 use tally_protocol::Position;
+use tally_store::fsck::{self, Flaw, Severity};
 use tally_store::{
-    Change, LogReader, Quarantined, Rows, RowsId, RowsState, SegmentReader, Tip, TreeError,
-    TreeFiles, TreeReader,
+    Change, LogReader, Quarantined, RECENT_NODES, Rows, RowsId, RowsState, SegmentReader, Tip,
+    TreeError, TreeFiles, TreeReader,
 };
-use tally_tlog::{Frontier, HashReader, NodeId, TreeSize, inclusion_proof, verify_inclusion};
+use tally_tlog::{
+    CheckpointError, Frontier, HashReader, NodeId, SignedCheckpoint, TreeSize, inclusion_proof,
+    verify_inclusion,
+};
 
 use crate::ledger::{Maker, Saved, contents, fill, open};
 
@@ -98,6 +102,47 @@ fn a_node_damaged_after_opening_is_found() {
         fs::write(path, bytes).expect("write");
     }
     reader.verify(tip.size, tip.root).expect("whole");
+}
+
+/// A start looks at the last nodes of each level only, and `fsck` at all of them.
+#[test]
+fn a_start_looks_at_the_last_nodes_only() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let (dir, tree) = (temp.path().join("data"), temp.path().join("data/tree"));
+    fill(&dir, &[5_000, 5_000]);
+    let log = open_log(&dir);
+    let tip = log.tip();
+    let open_tree = || {
+        let (tree, frontier, report) =
+            TreeFiles::open(&tree, &tip, &log, &mut |_| {}).expect("open");
+        assert_eq!(frontier.root(), tip.root);
+        (tree.reader().verify(tip.size, tip.root).is_ok(), report.kept.as_u64(), report.rebuilt)
+    };
+    assert_eq!(open_tree(), (true, 0, 10_000));
+    assert_eq!(open_tree(), (true, 10_000, 0));
+    let saved = Saved::take(&tree);
+    let oldest = 10_000 - RECENT_NODES as u64;
+    let places = [(0, oldest + 1, true), (0, 9_999, true), (1, 0, true), (13, 0, true)];
+    for (level, index, is_seen) in places.into_iter().chain([(0, 0, false), (0, 100, false)]) {
+        saved.put_back();
+        let path = tree.join(format!("{level:02}"));
+        let mut bytes = fs::read(&path).expect("read");
+        bytes[32 * index as usize] ^= 1;
+        fs::write(&path, bytes).expect("write");
+        let report = fsck::fsck(&dir, None, &|_| Err(unsigned()), &mut |_| {}).expect("fsck");
+        let wrong = |finding: &&fsck::Finding| matches!(finding.flaw, Flaw::NodesWrong { .. });
+        let found = report.findings.iter().find(wrong).expect("found");
+        assert_eq!(found.severity == Severity::Rebuildable, is_seen, "level {level}, {index}");
+        let (kept, rebuilt) = if is_seen { (0, 10_000) } else { (10_000, 0) };
+        assert_eq!(open_tree(), (is_seen, kept, rebuilt), "level {level}, node {index}");
+    }
+    fs::remove_dir_all(&tree).expect("remove");
+    assert_eq!(open_tree(), (true, 0, 10_000), "as fsck advises");
+}
+
+/// Why a checkpoint that nobody signed is not believed.
+fn unsigned() -> CheckpointError {
+    SignedCheckpoint::parse(b"").expect_err("no note")
 }
 
 /// Proofs near the head need no disk: the files are emptied, and only who verifies them notices.
