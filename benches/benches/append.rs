@@ -5,6 +5,7 @@
 //! | `append/node/<n>` | so many envelopes are given to a node at once and all log receipts awaited: signatures, rules, one `fdatasync` a group, inclusion proofs | 16 |
 //! | `append/plan/1024` | the sequencer's decision on 1,024 envelopes, at the head of a ledger of 20,000 | 16 |
 //! | `append/store/<n>` | the store alone: groups of so many events, one write and one `fdatasync` each | 16 |
+//! | `append/raw/<n>` | nothing but that: one write of as many bytes behind the end of a file, and one `fdatasync` | – |
 //!
 //! The ledgers are in the build directory, on a real disk where that is one: with 1 in flight the
 //! figure is mostly the latency of its `fdatasync`. Signing, parsing, gRPC and the network are not
@@ -14,7 +15,9 @@
 //! A disk that is still busy with what was written before shows in the small groups: to compare
 //! those, run one benchmark by itself: `cargo bench -p tally-benches --bench append -- 'store/1$'`.
 
+use std::fs::File;
 use std::hint::black_box;
+use std::io::Write;
 use std::time::Duration;
 
 use criterion::measurement::WallTime;
@@ -33,6 +36,9 @@ const SIGNERS: usize = 16;
 /// Envelopes that are on their way together.
 const SIZES: [usize; 3] = [1, 64, 1_024];
 
+/// Events of a group that the store makes durable.
+const GROUPS: [usize; 4] = [1, 256, 1_024, 4_096];
+
 fn directory() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory")
 }
@@ -42,8 +48,12 @@ fn append(c: &mut Criterion) {
     group.sampling_mode(SamplingMode::Flat);
     for size in SIZES {
         group.throughput(Throughput::Elements(size as u64));
-        store(&mut group, size);
         node(&mut group, size);
+    }
+    for size in GROUPS {
+        group.throughput(Throughput::Elements(size as u64));
+        raw(&mut group, size);
+        store(&mut group, size);
     }
     group.throughput(Throughput::Elements(1_024));
     plan(&mut group);
@@ -73,6 +83,21 @@ async fn append_all(node: &Node, batch: Vec<ParsedEnvelope>) {
     for waiting in appending {
         black_box(waiting.receipt().await.expect("it is admitted"));
     }
+}
+
+fn raw(group: &mut BenchmarkGroup<'_, WallTime>, size: usize) {
+    let (mut market, mut sequencer) = (Market::new(origin(), SIGNERS, 1), Sequencer::new());
+    let written = sequencer.group(&verified(market.batch(size)));
+    let bytes: usize = written.events.iter().map(|event| event.bytes().len()).sum();
+    let bytes = vec![1; bytes + written.commit.checkpoint.len()];
+    group.bench_function(format!("raw/{size}"), |b| {
+        let dir = directory();
+        let mut file = File::create(dir.path().join("raw")).expect("a file");
+        b.iter(|| {
+            file.write_all(&bytes).expect("written");
+            file.sync_data().expect("synced");
+        });
+    });
 }
 
 fn store(group: &mut BenchmarkGroup<'_, WallTime>, size: usize) {

@@ -346,7 +346,7 @@ pub enum ReadError {
         size: TreeSize,
     },
     /// What is on disk is not what was written.
-    #[error("{0}; stop and open again: that tells a damaged index from a damaged log")]
+    #[error("{0}; `tally fsck` names all that is damaged, and repairs it from another copy")]
     Damaged(#[from] Damage),
     /// The operating system refused.
     #[error(transparent)]

@@ -33,6 +33,11 @@ pub(crate) fn rewrite(fs: &dyn FileSystem, path: &Path, offsets: &[u64]) -> Resu
     file.write_all_at(&encode(offsets), 0).map_err(FileError::at(Step::Write, path))
 }
 
+/// Bytes of an index of so many events; `None` of more than there can be.
+pub(crate) fn bytes(events: u64) -> Option<u64> {
+    events.checked_mul(ENTRY_BYTES as u64)
+}
+
 /// The entry of the segment's `nth` event.
 pub(crate) fn offset(file: &dyn DiskFile, path: &Path, nth: u64) -> Result<u64, FileError> {
     let mut entry = [0; ENTRY_BYTES];

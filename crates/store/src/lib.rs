@@ -16,8 +16,9 @@
 //! # What is promised
 //!
 //! - [`LogWriter::append`] returns after the group is durable: one write and one `fdatasync`.
-//! - An acknowledged event is never silently lost. [`SegmentLog::open`] reads every byte of the
-//!   log, cuts only a tail that was never acknowledged, and otherwise refuses, naming the place.
+//! - An acknowledged event is never silently lost. [`SegmentLog::open`] reads the end of the log,
+//!   cuts only a tail that was never acknowledged, and otherwise refuses, naming the place. It reads
+//!   all of the log where what it has of the older segments does not fit.
 //! - What is read is checked again: [`LogReader::event`] compares checksum and position each time.
 //! - [`fsck()`] names all that is damaged, not only the first place, and changes nothing.
 //! - [`repair()`] takes from a copy only what leads to the signed head, and drops no acknowledged
@@ -57,6 +58,7 @@ pub mod repair;
 pub mod rows;
 mod salvage;
 pub mod scan;
+mod sealed;
 mod tear;
 pub mod tree;
 mod writer;
@@ -68,7 +70,7 @@ pub use frame::{FRAME_HEADER_BYTES, FrameKind, SEGMENT_FORMAT_VERSION};
 pub use fsck::fsck;
 pub use log::{
     Commit, Epoch, Group, LogReader, LogWriter, MAX_GROUP_BYTES, Options, Progress, ReadLimit, Run,
-    SEGMENT_BYTES, SegmentLog, Tip,
+    SEGMENT_BYTES, START_BYTES, SegmentLog, Tip,
 };
 pub use mark::{Mark, claim};
 pub use reader::SegmentReader;

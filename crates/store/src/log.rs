@@ -20,6 +20,9 @@ use crate::writer::SegmentWriter;
 /// A segment that has reached this many bytes gets no further group.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
+/// What a start reads of the log at most, if the last segment is no longer.
+pub const START_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Most bytes of one group on disk, frames included. Bounds the writer's buffer.
 pub const MAX_GROUP_BYTES: usize = 64 * 1024 * 1024;
 
@@ -212,11 +215,14 @@ pub struct Progress {
 pub struct Options {
     /// A segment of at least so many bytes gets no further group. [`SEGMENT_BYTES`] but in tests.
     pub segment_bytes: u64,
+    /// A start reads the last segment, and as many before it as have so many bytes with it;
+    /// [`START_BYTES`] but in tests. [`u64::MAX`] reads all of them.
+    pub start_bytes: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { segment_bytes: SEGMENT_BYTES }
+        Self { segment_bytes: SEGMENT_BYTES, start_bytes: START_BYTES }
     }
 }
 
@@ -227,7 +233,12 @@ pub struct SegmentLog;
 impl SegmentLog {
     /// Opens the log in `dir` to write and to read; makes it when there is none.
     ///
-    /// Every start reads every frame. A tail that was never acknowledged is cut and reported.
+    /// A start reads the frames of the last segments: see [`Options::start_bytes`]. Those before
+    /// were durable before the next one began, and are taken on trust if names, headers, lengths
+    /// and the last group of each fit; if they do not, or mark or index is not whole, every frame
+    /// is read. What has become of them since is found when they are read, by
+    /// [`fsck()`](crate::fsck()), or by opening to read. A tail that was never acknowledged is cut
+    /// and reported.
     ///
     /// # Errors
     ///

@@ -1,7 +1,8 @@
 //! Reads events back, each with its checksum and its position compared again.
 //!
 //! Sees what the writer of the same process has published, or what was there when it was opened
-//! read-only. Does not link events to each other again: opening did.
+//! read-only. Does not link events to each other again. An index that opening took on trust, and
+//! that leads astray, is made again in memory.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -18,7 +19,7 @@ use crate::fs::{DiskFile, FileSystem};
 use crate::index;
 use crate::log::{LogReader, Progress, ReadLimit, Run, Tip};
 use crate::recover::{self, Recovery};
-use crate::scan::{Fault, Frames};
+use crate::scan::{Fault, Frames, Running, Scanned, Segment};
 
 /// Segments that are kept open to read. The least recently read one is closed for another.
 const MAX_OPEN_SEGMENTS: usize = 64;
@@ -81,10 +82,10 @@ impl SegmentReader {
         let nth = at.0 - place.name.first().0;
         let offset = match (&place.index, &files.index) {
             (Index::Memory(offsets), _) => offsets[usize::try_from(nth).expect("in memory")],
-            (Index::File, Some(file)) => {
+            (Index::File | Index::Trusted, Some(file)) => {
                 index::offset(&**file, &self.shared.layout.index(place.name), nth)?
             }
-            (Index::File, None) => unreachable!("opened with its index"),
+            (Index::File | Index::Trusted, None) => unreachable!("opened with its index"),
         };
         let path = self.shared.layout.segment(place.name);
         Ok(Frames::new(Arc::clone(&files.segment), path, offset..place.end, chunk_bytes))
@@ -96,6 +97,71 @@ impl SegmentReader {
         from: Position,
         chunk_bytes: usize,
         mut room: impl FnMut(&Event) -> bool,
+    ) -> Result<(Run, bool), ReadError> {
+        self.mending(from, || self.take_indexed(from, chunk_bytes, &mut room))
+    }
+
+    /// Reads what begins at that event, again if its index was to blame.
+    fn mending<T>(
+        &self,
+        from: Position,
+        mut read: impl FnMut() -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        match read() {
+            Err(ReadError::Damaged(found)) if found.position == from && self.mend_index(from) => {
+                read()
+            }
+            found => found,
+        }
+    }
+
+    /// Makes the index of a segment again that was taken on trust; false when that was no use. The
+    /// last segment's is the writer's, who has appended to it.
+    fn mend_index(&self, at: Position) -> bool {
+        let Ok(place) = self.shared.place(at) else { return false };
+        let is_last = self.shared.state(|state| state.is_last(place.name));
+        if is_last || !matches!(place.index, Index::Trusted) {
+            return false;
+        }
+        let offsets = self.read_offsets(&place);
+        let is_mended = offsets.is_some();
+        // Where the segment is damaged itself, this was the only attempt.
+        let index = offsets.map_or(Index::File, |offsets| Index::Memory(offsets.into()));
+        self.shared.publish(|state| state.set_index(place.name, &index));
+        is_mended
+    }
+
+    /// Where the events of a segment begin, if all of it is whole.
+    fn read_offsets(&self, place: &SegmentInfo) -> Option<Vec<u64>> {
+        let path = self.shared.layout.segment(place.name);
+        let file = Arc::from(open_to_read(self.shared.layout.fs(), &path).ok()?);
+        let mut segment = Segment::new(place.name, file, path, place.end);
+        let mut running = Running::seeded(place.name, Some(self.shared.origin.clone()));
+        let mut offsets = Vec::new();
+        while let Some(found) = segment.next(&mut running).ok()? {
+            if let Scanned::Event(_) = found.item {
+                offsets.push(found.offset);
+            }
+        }
+        Some(offsets)
+    }
+
+    /// One event, whatever follows it.
+    fn one(&self, at: Position) -> Result<Event, ReadError> {
+        let mut frames = self.frames(at, EVENT_CHUNK_BYTES)?;
+        let offset = frames.offset;
+        let found = frames.next().and_then(|frame| match frame {
+            Some((FrameKind::Event, body)) => Ok(checked(body, at)?),
+            _ => Err(Cause::EventExpected.into()),
+        });
+        found.map_err(|fault| fault.at(self.shared.segment_of(at), offset, at))
+    }
+
+    fn take_indexed(
+        &self,
+        from: Position,
+        chunk_bytes: usize,
+        room: &mut impl FnMut(&Event) -> bool,
     ) -> Result<(Run, bool), ReadError> {
         let mut frames = self.frames(from, chunk_bytes)?;
         let mut run = Run::default();
@@ -137,10 +203,7 @@ impl LogReader for SegmentReader {
     }
 
     fn event(&self, at: Position) -> Result<Event, ReadError> {
-        let mut wanted = 1;
-        let one = |_: &Event| std::mem::replace(&mut wanted, 0) == 1;
-        let (run, _) = self.take(at, EVENT_CHUNK_BYTES, one)?;
-        Ok(run.events.into_iter().next().expect("at least one"))
+        self.mending(at, || self.one(at))
     }
 
     fn run(&self, from: Position, limit: ReadLimit) -> Result<Run, ReadError> {
@@ -181,6 +244,8 @@ fn checked(body: Bytes, at: Position) -> Result<Event, Cause> {
 pub(crate) enum Index {
     /// The file beside it says so.
     File,
+    /// The file beside it says so, which was not held to the segment when it was opened.
+    Trusted,
     /// That file does not, and may not be written.
     Memory(Arc<[u64]>),
 }
@@ -268,7 +333,7 @@ impl Shared {
     fn open_files(&self, place: &SegmentInfo) -> Result<OpenSegment, FileError> {
         let fs = self.layout.fs();
         let index = match place.index {
-            Index::File => Some(open_to_read(fs, &self.layout.index(place.name))?),
+            Index::File | Index::Trusted => Some(open_to_read(fs, &self.layout.index(place.name))?),
             Index::Memory(_) => None,
         };
         let segment = Arc::from(open_to_read(fs, &self.layout.segment(place.name))?);
@@ -277,6 +342,15 @@ impl Shared {
 }
 
 impl State {
+    fn is_last(&self, name: SegmentName) -> bool {
+        self.segments.last().is_some_and(|last| last.name == name)
+    }
+
+    fn set_index(&mut self, name: SegmentName, index: &Index) {
+        let known = self.segments.iter_mut().find(|segment| segment.name == name);
+        known.expect("segments stay").index = index.clone();
+    }
+
     fn segment_of(&self, position: Position) -> &SegmentInfo {
         let after = self.segments.partition_point(|segment| segment.name.first() <= position);
         &self.segments[after.checked_sub(1).expect("the first segment begins at 0")]

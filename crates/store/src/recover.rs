@@ -1,7 +1,8 @@
-//! Opens a log: reads all of it, and cuts off what was never acknowledged, or refuses.
+//! Opens a log: reads its end, and cuts off what was never acknowledged, or refuses.
 //!
 //! This is the ordinary path of every start, not a repair. It never shortens the log below the
-//! last whole commit, and does not verify signatures or the tree's roots.
+//! last whole commit, and does not verify signatures or the tree's roots. What it need not read of
+//! the log a writer takes on trust ([`crate::sealed`]); who opens to read only reads all of it.
 //!
 //! What follows the last whole commit may be cut off only if nothing proves it acknowledged:
 //!
@@ -31,7 +32,8 @@ use crate::index;
 use crate::log::{Commit, Epoch, Options, Progress, Tip};
 use crate::mark::{Mark, MarkFile, MarkRead};
 use crate::reader::{Index, SegmentInfo, SegmentReader, Shared, State};
-use crate::scan::{Located, Scan, ScanError, Scanned, find_commit};
+use crate::scan::{Located, Running, Scan, ScanError, Scanned, find_commit};
+use crate::sealed::Sealed;
 use crate::tear::Tail;
 use crate::writer::{SegmentWriter, create_segment};
 
@@ -48,6 +50,8 @@ pub struct Recovery {
     pub tip: Tip,
     /// How many segments there are.
     pub segments: usize,
+    /// How many of them, the oldest, were taken on trust and not read.
+    pub sealed: usize,
     /// Bytes that followed the last whole commit. A writer has cut them off; a reader left them.
     pub cut: Option<Cut>,
     /// How the mark was found.
@@ -93,7 +97,8 @@ pub(crate) fn open(
         sync_parents_on(layout.fs(), layout.root())?;
         names = vec![begin(&layout, origin, &read)?];
     }
-    let survey = Survey::take(&layout, names, &read, Some(origin), progress)?;
+    let sealed = Sealed::look(&layout, &names, &read, options.start_bytes);
+    let survey = Survey::take(&layout, names, sealed, &read, Some(origin), progress)?;
     survey.decide(&layout, &read)?;
     if !read.whole && !new && survey.tail.is_some() {
         return Err(survey.refuse(Proof::MarkUnreadable));
@@ -122,7 +127,7 @@ pub(crate) fn open_read_only(
             _ => OpenError::NoLog { path: layout.root().to_owned() },
         });
     }
-    let survey = Survey::take(&layout, names, &read, None, progress)?;
+    let survey = Survey::take(&layout, names, None, &read, None, progress)?;
     survey.decide(&layout, &read)?;
     let Some(origin) = survey.origin.clone() else {
         return Err(OpenError::NoLog { path: layout.root().to_owned() });
@@ -206,6 +211,8 @@ struct Survey {
     /// The highest there is, in mark or segments.
     epoch: Epoch,
     segments: Vec<SegmentInfo>,
+    /// How many of them were taken on trust.
+    sealed: usize,
     /// How many events the last segment has.
     last_events: u64,
     /// Where in the last segment the last commit ends of which the mark says it is durable.
@@ -219,17 +226,25 @@ struct Survey {
 }
 
 impl Survey {
-    /// Reads everything. Changes nothing but, for a writer, indexes of segments that are whole.
+    /// Reads everything that is not sealed. Changes nothing but, for a writer, indexes of segments
+    /// that are whole.
     fn take(
         layout: &Layout,
-        names: Vec<SegmentName>,
+        mut names: Vec<SegmentName>,
+        sealed: Option<Sealed>,
         read: &MarkRead,
         writer: Option<&Origin>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, OpenError> {
         let last = *names.last().expect("a log has a segment");
-        let mut scan = Scan::new(layout.clone(), names)?;
+        let mut running = Running::new();
         let mut reading = Reading::new(layout, read.mark(), writer);
+        if let Some(sealed) = sealed {
+            names.drain(..sealed.segments.len());
+            running = sealed.running();
+            reading.trust(sealed)?;
+        }
+        let mut scan = Scan::behind(layout.clone(), names, running)?;
         let mut told = 0;
         loop {
             match scan.next() {
@@ -278,6 +293,7 @@ impl Survey {
         Recovery {
             tip: self.tip,
             segments: self.segments.len(),
+            sealed: self.sealed,
             cut: self.tail.clone(),
             mark: match read.mark() {
                 _ if new && read.blank => MarkReport::New,
@@ -355,6 +371,8 @@ struct Reading<'a> {
     /// Where the events of the current segment begin; the last may have no commit yet.
     offsets: Vec<u64>,
     committed: usize,
+    /// Whether a segment is being read.
+    begun: bool,
     last: Option<(ChainHash, tally_protocol::Time)>,
 }
 
@@ -367,6 +385,7 @@ impl<'a> Reading<'a> {
             checkpoint: Bytes::new(),
             epoch: mark.map_or(Epoch::default(), |mark| mark.epoch),
             segments: Vec::new(),
+            sealed: 0,
             last_events: 0,
             durable_end: 0,
             indexes_rebuilt: 0,
@@ -374,8 +393,23 @@ impl<'a> Reading<'a> {
             later: None,
             at_mark: None,
         };
-        let (offsets, committed, last) = (Vec::new(), 0, None);
-        Self { layout, mark, writer, survey, offsets, committed, last }
+        let (offsets, committed, begun, last) = (Vec::new(), 0, false, None);
+        Self { layout, mark, writer, survey, offsets, committed, begun, last }
+    }
+
+    /// Goes on behind segments that are not read.
+    fn trust(&mut self, sealed: Sealed) -> Result<(), OpenError> {
+        let Sealed { origin, segments, epoch, tip, checkpoint, last_events } = sealed;
+        self.name(&origin)?;
+        let survey = &mut self.survey;
+        // The mark claims all of it.
+        survey.durable_end = segments.last().map_or(0, |last| last.end);
+        survey.sealed = segments.len();
+        survey.epoch = survey.epoch.max(epoch);
+        (survey.segments, survey.last_events) = (segments, last_events);
+        (survey.tip, survey.checkpoint) = (tip, checkpoint);
+        self.look_at_mark(tip.size, tip.chain);
+        Ok(())
     }
 
     fn accept(&mut self, found: Located, chain: Option<ChainHash>) -> Result<(), OpenError> {
@@ -383,6 +417,7 @@ impl<'a> Reading<'a> {
         match found.item {
             Scanned::Segment(start) => {
                 self.end_segment()?;
+                self.begun = true;
                 self.name(&start.origin)?;
                 self.survey.epoch = self.survey.epoch.max(start.epoch);
                 let (name, end) = (found.segment, found.end);
@@ -434,7 +469,9 @@ impl<'a> Reading<'a> {
 
     /// Compares the index of the segment that ends here with what was read.
     fn end_segment(&mut self) -> Result<(), FileError> {
-        let Some(segment) = self.survey.segments.last_mut() else { return Ok(()) };
+        let Some(segment) = self.survey.segments.last_mut().filter(|_| self.begun) else {
+            return Ok(());
+        };
         let mut offsets = std::mem::take(&mut self.offsets);
         offsets.truncate(std::mem::take(&mut self.committed));
         self.survey.last_events = offsets.len() as u64;

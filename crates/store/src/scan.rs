@@ -98,6 +98,15 @@ pub struct Scan {
 
 impl Scan {
     pub(crate) fn new(layout: Layout, names: Vec<SegmentName>) -> Result<Self, FileError> {
+        Self::behind(layout, names, Running::new())
+    }
+
+    /// Scans the last segments of a log, behind those that came to `running`.
+    pub(crate) fn behind(
+        layout: Layout,
+        names: Vec<SegmentName>,
+        running: Running,
+    ) -> Result<Self, FileError> {
         let mut bytes_total = 0;
         for &name in &names {
             let path = layout.segment(name);
@@ -107,7 +116,7 @@ impl Scan {
             layout,
             names: names.into_iter(),
             current: None,
-            running: Running::new(),
+            running,
             read_before: 0,
             bytes_total,
         })
@@ -233,6 +242,12 @@ impl Running {
     pub(crate) fn seeded(name: SegmentName, origin: Option<Origin>) -> Self {
         let first = name.first();
         Self { origin, seeded: true, next: first, committed: first, ..Self::new() }
+    }
+
+    /// Behind segments of the log `origin` that were not read.
+    pub(crate) fn behind(origin: Origin, epoch: Epoch, next: Position, chain: ChainHash) -> Self {
+        let origin = Some(origin);
+        Self { origin, epoch, next, committed: next, chain, ..Self::new() }
     }
 
     /// Goes on from another place, as if everything before it had been read.

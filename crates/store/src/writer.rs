@@ -430,7 +430,7 @@ mod tests {
     #[test]
     fn a_roll_that_fails_appends_nothing() {
         let dir = tempfile::tempdir().expect("a directory");
-        let options = Options { segment_bytes: 1 };
+        let options = Options { segment_bytes: 1, ..Options::default() };
         let (mut writer, reader, _) =
             SegmentLog::open(dir.path(), &origin(), options, &mut |_| {}).expect("open");
         let epoch = writer.open_epoch("test").expect("an epoch");

@@ -7,10 +7,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tally_protocol::Position;
 use tally_store::fs::FileSystem;
 use tally_store::{
     AppendError, Copied, CopyError, Epoch, FileError, LogReader, LogWriter, MarkReport, OpenError,
-    Options, Proof, Recovery, SegmentLog, SegmentReader, SegmentWriter, TreeFiles,
+    Options, Proof, ReadError, ReadLimit, Recovery, SegmentLog, SegmentReader, SegmentWriter,
+    TreeFiles,
 };
 use tally_tlog::TreeSize;
 
@@ -99,6 +101,15 @@ pub fn run(seed: u64, plant: Option<Plant>, trace: bool) -> Report {
     }
 }
 
+/// How much of the log starts read: the last segment, some more, or all. A third of the runs each.
+pub(crate) fn start_bytes(seed: u64) -> u64 {
+    match seed % 3 {
+        0 => 0,
+        1 => 4_000,
+        _ => u64::MAX,
+    }
+}
+
 /// How a life ended.
 enum End {
     /// The machine stopped, or the process ended because of an error.
@@ -148,7 +159,8 @@ impl World {
         let mut random = Random::new(seed);
         let fs = SimFs::new(random.fork(), plant, trace);
         let copies = Copies::new(seed, &fs);
-        let options = Options { segment_bytes: random.within(300, 6_000) };
+        let segment_bytes = random.within(300, 6_000);
+        let options = Options { segment_bytes, start_bytes: start_bytes(seed) };
         let rates = rates(&mut random);
         let rots = random.chance(1, 3);
         if random.chance(1, 6) {
@@ -301,11 +313,28 @@ impl World {
         require(!current || claims, || {
             format!("{size} events were acknowledged before the kill, the mark: {:?}", found.mark)
         })?;
+        self.meet_rot(reader)?;
         self.fs.quietly(|| self.model.judge_opened(reader))?;
         self.copies.judge_source(&self.model)?;
         self.mark_is_current = Some(self.faults());
         self.rot = None;
         Ok(())
+    }
+
+    /// A bit that rotted in a segment that the start took on trust is met by who reads it.
+    fn meet_rot(&mut self, reader: &SegmentReader) -> Result<(), Violation> {
+        let all = ReadLimit { events: usize::MAX, bytes: usize::MAX };
+        let found = self.fs.quietly(|| reader.read(Position(0), all));
+        let Err(ReadError::Damaged(damage)) = found else { return Ok(()) };
+        let segment = Path::new(DIRECTORY).join("log").join(damage.segment.to_string());
+        match self.rot.take() {
+            Some(rot) if rot.path == segment && damage.offset <= rot.at => {
+                self.refused += 1;
+                self.fs.mend(&rot);
+                Ok(())
+            }
+            rot => violated(format!("an opened log cannot be read, with {rot:?} rotten: {damage}")),
+        }
     }
 
     /// A log that is not opened: the disk failed, or what it says of damage is right.

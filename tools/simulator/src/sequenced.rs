@@ -24,7 +24,7 @@ use crate::disk::{Counts, Fault, Rates, SimFs};
 use crate::model::{Violation, origin, require, violated};
 use crate::plant::Plant;
 use crate::random::Random;
-use crate::run::{CRASHES_PER_RUN, DIRECTORY, Report, rates};
+use crate::run::{CRASHES_PER_RUN, DIRECTORY, Report, rates, start_bytes};
 
 const AUTHORS: usize = 3;
 
@@ -107,7 +107,8 @@ impl World {
     fn new(seed: u64, plant: Option<Plant>, trace: bool) -> Self {
         let mut random = Random::new(seed);
         let fs = SimFs::new(random.fork(), plant, trace);
-        let options = Options { segment_bytes: random.within(1_000, 12_000) };
+        let segment_bytes = random.within(1_000, 12_000);
+        let options = Options { segment_bytes, start_bytes: start_bytes(seed) };
         let rates = rates(&mut random);
         if random.chance(1, 3) {
             fs.set_room(random.below(30_000));

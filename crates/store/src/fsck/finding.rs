@@ -53,6 +53,10 @@ impl Finding {
     /// What to do next.
     pub fn remedy(&self) -> &'static str {
         match self.severity {
+            Severity::Rebuildable if self.flaw == Flaw::IndexWrong => {
+                "nothing: who is led astray by it makes it again; or remove it, and the next start \
+                 does"
+            }
             Severity::Rebuildable => "nothing: the next start makes it again",
             Severity::Tail => "nothing: the next start cuts it off",
             Severity::Ledger | Severity::ByHand | Severity::Leftover => self.flaw.remedy(),

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use tally_protocol::{ChainHash, Event, Position, SignedEnvelope, Time};
 use tally_store::{
-    Commit, Group, LogReader, LogWriter, OpenError, Options, ReadLimit, Recovery, SegmentLog,
-    SegmentReader, SegmentWriter, Tip,
+    Commit, Group, LogReader, LogWriter, OpenError, Options, ReadLimit, Recovery, START_BYTES,
+    SegmentLog, SegmentReader, SegmentWriter, Tip,
 };
 use tally_tlog::{Frontier, Origin, TreeSize};
 
 /// Two groups of the sizes used here fill a segment.
-pub(crate) const SMALL: Options = Options { segment_bytes: 700 };
+pub(crate) const SMALL: Options = Options { segment_bytes: 700, start_bytes: START_BYTES };
 
 pub(crate) fn origin() -> Origin {
     "example.com/ledger".parse().expect("an origin")

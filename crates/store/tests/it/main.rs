@@ -11,3 +11,4 @@ mod reading;
 mod rebuild;
 mod repair;
 mod signed;
+mod start;
