@@ -8,6 +8,7 @@ use prost::Message as _;
 use serde::{Serialize, Serializer};
 use tally_tlog::Origin;
 
+use crate::canonical::{self, Canonical, Fields, once, settle};
 use crate::field::{Fault, Field, Malformed};
 use crate::ids::{AuthorSequence, EnvelopeId, Time, TraceId};
 use crate::key::{AgentId, AgentKey};
@@ -90,12 +91,58 @@ impl Envelope {
             let fault = Fault::TooLong { limit: MAX_PAYLOAD_BYTES, found: payload.len() };
             return Err(Malformed::from(fault).within("payload"));
         }
+        Self::read_canonical(payload).map_or_else(|| Self::decode_by_wire_form(payload), Ok)
+    }
+
+    /// Reads a canonical payload by way of the wire form, which is encoded again to be compared.
+    /// [`Envelope::decode`] says the same, several times faster, and comes here to say what is wrong.
+    ///
+    /// # Errors
+    /// As [`Envelope::decode`], but for the length of the payload.
+    pub fn decode_by_wire_form(payload: &[u8]) -> Result<Self, Malformed> {
         let wire = wire::Envelope::decode(payload)
             .map_err(|_| Malformed::from(Fault::Protobuf).within("payload"))?;
         if wire.encoded_len() != payload.len() || wire.encode_to_vec() != payload {
             return Err(Malformed::from(Fault::NotCanonical).within("payload"));
         }
         Self::from_wire(wire)
+    }
+
+    /// An envelope from exactly its canonical encoding; nothing where something is wrong with it.
+    fn read_canonical(payload: &[u8]) -> Option<Self> {
+        let mut fields = Fields::of(payload);
+        let (mut version, mut origin, mut author) = (None, None, None);
+        let (mut author_sequence, mut previous, mut issued_at_us) = (None, None, None);
+        let (mut trace_id, mut schema, mut causes, mut message) = (None, None, None, None);
+        while let Some(field) = fields.next()? {
+            match field.number {
+                1 => u32::take(&mut version, field)?,
+                2 => once(&mut origin, canonical::origin(field))?,
+                3 => once(&mut author, AgentId::from_author_bytes(field.bytes()?).ok())?,
+                4 => u64::take(&mut author_sequence, field)?,
+                5 => Canonical::take(&mut previous, field)?,
+                6 => Canonical::take(&mut issued_at_us, field)?,
+                7 => Canonical::take(&mut trace_id, field)?,
+                8 => once(&mut schema, field.bytes())?,
+                9 => Canonical::take(&mut causes, field)?,
+                _ => once(&mut message, Message::from_field(field))?,
+            }
+        }
+        let envelope = Self {
+            origin: origin?,
+            author: author?,
+            author_sequence: AuthorSequence(settle(author_sequence)?),
+            previous: settle(previous)?,
+            issued_at_us: settle(issued_at_us)?,
+            trace_id: settle(trace_id)?,
+            causes: settle(causes)?,
+            message: message?,
+        };
+        let whole = version == Some(ENVELOPE_VERSION)
+            && schema == Some(envelope.message.kind().object_schema().as_bytes())
+            && envelope.causes.len() <= MAX_CAUSES
+            && envelope.previous.is_some() == (envelope.author_sequence.0 > 0);
+        whole.then_some(envelope)
     }
 
     fn from_wire(wire: wire::Envelope) -> Result<Self, Malformed> {
@@ -245,4 +292,23 @@ pub fn pre_authentication_encoding_of(payload_type: &str, payload: &[u8]) -> Vec
     encoding.extend_from_slice(head.as_bytes());
     encoding.extend_from_slice(payload);
     encoding
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_payloads_are_read_in_one_pass() {
+        for line in include_str!("../tests/golden/payloads.txt").lines() {
+            let (name, payload) = (line.split(' ').next(), line.split(' ').next_back());
+            let payload = hex::decode(payload.expect("a payload")).expect("hexadecimal");
+            let read = Envelope::read_canonical(&payload);
+            assert_eq!(
+                read.ok_or(()),
+                Envelope::decode_by_wire_form(&payload).map_err(|_| ()),
+                "{name:?}"
+            );
+        }
+    }
 }

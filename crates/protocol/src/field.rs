@@ -1,7 +1,8 @@
 //! How a typed value is read from the wire form and written back, and what is wrong when it can't.
 //!
-//! [`record!`], [`choice!`] and [`code!`] declare a message, a `oneof` and an enum once; reading,
-//! writing, JSON and the path of a fault follow from the declaration.
+//! [`record!`], [`choice!`] and [`code!`] declare a message, a `oneof` and an enum once; reading
+//! (from the wire form, and from [`crate::canonical`] bytes), writing, JSON and the path of a fault
+//! follow from the declaration.
 
 use std::fmt;
 
@@ -329,6 +330,32 @@ macro_rules! record {
             }
         }
 
+        impl crate::canonical::Canonical for $name {
+            fn from_field(field: crate::canonical::Occurrence<'_>) -> Option<Self> {
+                use crate::canonical::{Canonical, Numbers, settle};
+                let mut fields = field.fields()?;
+                $(let mut $req = None;)*
+                $($(let mut $opt = None;)*)?
+                while let Some(field) = fields.next()? {
+                    $(if const { Numbers::of::<$wire>(stringify!($req)) }.have(field.number) {
+                        Canonical::take(&mut $req, field)?;
+                        continue;
+                    })*
+                    $($(if const { Numbers::of::<$wire>(stringify!($opt)) }.have(field.number) {
+                        Canonical::take(&mut $opt, field)?;
+                        continue;
+                    })*)?
+                    return None;
+                }
+                let record = Self {
+                    $($req: settle($req)?,)*
+                    $($($opt: settle($opt)?,)*)?
+                };
+                $($check(&record).ok()?;)?
+                Some(record)
+            }
+        }
+
         crate::field::default_of!($name, $($req)*);
 
         impl $name {
@@ -404,9 +431,34 @@ macro_rules! choice {
                 }
             }
         }
+
+        impl crate::canonical::Canonical for $name {
+            fn from_field(field: crate::canonical::Occurrence<'_>) -> Option<Self> {
+                let mut fields = field.fields()?;
+                let field = fields.next()??;
+                let choice = crate::field::member!($wire, field => {
+                    $(Self::$variant = $label,)*
+                })?;
+                fields.next()?.is_none().then_some(choice)
+            }
+        }
     };
 }
 pub(crate) use choice;
+
+/// Reads the member of a oneof that a field is: the variant whose label is the field's name.
+macro_rules! member {
+    ($wire:ty, $field:expr => { $($variant:path = $label:literal,)* }) => {{
+        use crate::canonical::{Canonical, Numbers};
+        match $field.number {
+            $(number if const { Numbers::of::<$wire>($label) }.have(number) => {
+                Canonical::from_field($field).map($variant)
+            })*
+            _ => None,
+        }
+    }};
+}
+pub(crate) use member;
 
 /// Declares an enum whose zero stands for absent.
 macro_rules! code {
@@ -455,6 +507,20 @@ macro_rules! code {
                     None => Wire::Unspecified,
                     $(Some($name::$variant) => Wire::$variant,)*
                 }) as i32
+            }
+        }
+
+        impl crate::canonical::Canonical for $name {
+            fn from_field(field: crate::canonical::Occurrence<'_>) -> Option<Self> {
+                let code = i32::try_from(field.varint()?).ok()?;
+                crate::field::Field::read(code).ok()
+            }
+
+            fn list(
+                items: &mut Vec<Self>,
+                field: crate::canonical::Occurrence<'_>,
+            ) -> Option<()> {
+                crate::canonical::codes(items, field, |code| crate::field::Field::read(code).ok())
             }
         }
 

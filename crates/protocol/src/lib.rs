@@ -11,6 +11,7 @@
 //! result: making a new key, and the coefficients of a signature batch.
 
 pub mod as_of;
+mod canonical;
 pub mod envelope;
 pub mod equivocation;
 pub mod event;

@@ -76,6 +76,13 @@ macro_rules! messages {
                 }
             }
 
+            /// From the field of an envelope that carries it.
+            pub(crate) fn from_field(
+                field: crate::canonical::Occurrence<'_>,
+            ) -> Option<Self> {
+                crate::field::member!(wire::Envelope, field => { $(Self::$variant = $label,)* })
+            }
+
             pub(crate) fn write(&self) -> wire::envelope::Message {
                 match self {
                     $(Self::$variant(inner) => {
@@ -738,6 +745,15 @@ pub enum ClaimSubject {
     Envelope(EnvelopeId),
 }
 
+impl crate::canonical::Canonical for ClaimSubject {
+    fn from_field(field: crate::canonical::Occurrence<'_>) -> Option<Self> {
+        crate::field::member!(wire::attest::Claim, field => {
+            Self::Agent = "agent",
+            Self::Envelope = "envelope",
+        })
+    }
+}
+
 impl crate::field::Field<Option<wire::attest::claim::Subject>> for ClaimSubject {
     fn read(wire: Option<wire::attest::claim::Subject>) -> Result<Self, crate::field::Malformed> {
         use wire::attest::claim::Subject;
@@ -877,6 +893,16 @@ pub enum PolicyScope {
     Capability(EnvelopeId),
     /// One intent, by its version in force.
     Intent(EnvelopeId),
+}
+
+impl crate::canonical::Canonical for PolicyScope {
+    fn from_field(field: crate::canonical::Occurrence<'_>) -> Option<Self> {
+        crate::field::member!(wire::PolicyUpdate, field => {
+            Self::Agent = "agent",
+            Self::Capability = "capability",
+            Self::Intent = "intent",
+        })
+    }
 }
 
 impl crate::field::Field<Option<wire::policy_update::Scope>> for PolicyScope {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::canonical::{Canonical, Occurrence};
 use crate::field::{Fault, Field, Malformed, absent_when_empty, code, record};
 use crate::ids::{Digest, EnvelopeId};
 use crate::limits::{MAX_DOCUMENT_BYTES, MAX_NAME_BYTES, MAX_TEXT_BYTES, MAX_URI_BYTES};
@@ -64,6 +65,16 @@ macro_rules! text {
         impl From<$name> for String {
             fn from(text: $name) -> String {
                 text.0
+            }
+        }
+
+        impl Canonical for $name {
+            fn from_field(field: Occurrence<'_>) -> Option<Self> {
+                Self::new(field.text()?).ok()
+            }
+
+            fn absent() -> Option<Self> {
+                if $empty { Some(Self(String::new())) } else { None }
             }
         }
 

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -20,9 +21,9 @@ use crate::tree::{TreeSize, TreeSizeTextError};
 /// "The origin MUST be non-empty, and it SHOULD be a schema-less URL containing neither Unicode
 /// spaces nor plus (U+002B), such as `example.com/log42`." Here the SHOULD is held to, and there
 /// are at most [`crate::MAX_NAME_BYTES`] bytes and no control characters, so that every origin can
-/// name a key.
+/// name a key. Cloning shares the text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Origin(String);
+pub struct Origin(Arc<str>);
 
 impl Origin {
     /// Takes a text as an origin.
@@ -31,7 +32,7 @@ impl Origin {
     ///
     /// [`NameError`]: what an origin may not be.
     pub fn new(origin: impl Into<String>) -> Result<Self, NameError> {
-        checked_name(origin.into()).map(Origin)
+        checked_name(origin.into()).map(|origin| Origin(origin.into()))
     }
 
     /// The origin's text.
@@ -46,7 +47,7 @@ impl Origin {
     ///
     /// Never: origins and key names hold to the same rule.
     pub fn key_name(&self) -> KeyName {
-        KeyName::new(self.0.as_str()).expect("an origin is a key name")
+        KeyName::new(self.as_str()).expect("an origin is a key name")
     }
 }
 

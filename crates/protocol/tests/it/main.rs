@@ -6,6 +6,7 @@ mod events;
 mod golden;
 mod json;
 mod malformed;
+mod one_pass;
 mod properties;
 
 mod samples;

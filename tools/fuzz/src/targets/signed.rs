@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 use tally_protocol::event::ChainHash;
+use tally_protocol::limits::MAX_PAYLOAD_BYTES;
 use tally_protocol::{
     AuthorSequence, Envelope, Event, Message, SignedEnvelope, Time, signature, wire,
 };
@@ -13,7 +14,11 @@ use crate::targets::Outcome;
 
 /// A payload: whoever reads it writes the same bytes, and JSON says the same.
 pub fn envelope(data: &[u8]) -> Outcome {
-    let envelope = match Envelope::decode(data) {
+    let read = Envelope::decode(data);
+    if data.len() <= MAX_PAYLOAD_BYTES {
+        assert_eq!(read, Envelope::decode_by_wire_form(data), "one pass says what two say");
+    }
+    let envelope = match read {
         Ok(envelope) => envelope,
         Err(error) => return Outcome::refused(&error),
     };
