@@ -107,7 +107,8 @@ impl Files {
         loop {
             let Some((path, file)) = &mut self.current else {
                 let Some(path) = self.waiting.pop() else { return Ok(None) };
-                let file = File::open(&path).map_err(Failure::system(path.display().to_string()))?;
+                let file =
+                    File::open(&path).map_err(Failure::system(path.display().to_string()))?;
                 self.current = Some((path, file));
                 continue;
             };

@@ -43,7 +43,10 @@ pub async fn serve_empty() -> Result<(), Failure> {
     let address = listener.local_addr().map_err(Failure::system("the port"))?;
     println!("http://{address}");
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Ok(Server::builder().add_service(ProofsServer::new(Nothing)).serve_with_incoming(incoming).await?)
+    Ok(Server::builder()
+        .add_service(ProofsServer::new(Nothing))
+        .serve_with_incoming(incoming)
+        .await?)
 }
 
 /// That server as a process of its own, until the value is dropped.

@@ -7,7 +7,8 @@
 //!
 //! - [`Load`] is what is appended: envelopes of real workflows, in lanes that do not depend on each
 //!   other.
-//! - [`rpc`] appends them over gRPC and checks no receipt: the generator is to cost little.
+//! - [`rpc`] appends them over gRPC and checks no receipt: the generator is to cost little. [`node`]
+//!   appends them within the process.
 //! - [`raw`] and [`decode`] measure what no ledger can be faster than. They share no code with the
 //!   paths that are held to them, but for the formats.
 //! - [`Process`] says what a process costs, [`Machine`] where it was measured.
@@ -20,6 +21,7 @@ mod empty;
 mod latency;
 mod load;
 mod machine;
+pub mod node;
 mod process;
 pub mod raw;
 pub mod rpc;

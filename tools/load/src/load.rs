@@ -1,5 +1,7 @@
 //! What is appended: envelopes that are signed before any clock runs.
 
+use std::io::{self, Write};
+
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use tally_benches::{FEWEST_SIGNERS, Market};
 use tally_protocol::{Origin, SignedEnvelope};
@@ -60,6 +62,20 @@ impl Load {
         let longest = self.lanes.iter().map(Vec::len).max().unwrap_or_default();
         (0..longest).flat_map(|at| self.lanes.iter().filter_map(move |lane| lane.get(at)))
     }
+
+    /// Writes all payloads in turn, each behind its length as u32, big-endian: what other programs
+    /// store for comparison.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_payloads(&self, out: &mut impl Write) -> io::Result<()> {
+        for SignedEnvelope { payload, .. } in self.in_turn() {
+            let length = u32::try_from(payload.len()).expect("a payload is short");
+            out.write_all(&length.to_be_bytes())?;
+            out.write_all(payload)?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -72,7 +88,8 @@ mod tests {
 
     #[test]
     fn lanes_in_turn_are_admitted_and_have_all_signers() {
-        let load = Load::sign(&origin(), Wanted { signers: 17, lanes: 4, envelopes: 1_000, seed: 1 });
+        let load =
+            Load::sign(&origin(), Wanted { signers: 17, lanes: 4, envelopes: 1_000, seed: 1 });
         assert_eq!(load.len(), 1_000);
         let envelopes = verified(load.in_turn().cloned().collect());
         let signers: BTreeSet<_> = envelopes.iter().map(|e| e.envelope().author).collect();

@@ -243,12 +243,8 @@ async fn limits(signers: usize, data: Option<PathBuf>) -> Result<Value, Failure>
 fn payloads(envelopes: usize) -> Result<(), Failure> {
     let load = Load::sign(&origin(), Wanted { signers: 16, lanes: 4, envelopes, seed: 1 });
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    for signed in load.in_turn() {
-        let length = u32::try_from(signed.payload.len()).expect("a payload is short");
-        let write = out.write_all(&length.to_be_bytes()).and_then(|()| out.write_all(&signed.payload));
-        write.map_err(Failure::system("standard output"))?;
-    }
-    out.flush().map_err(Failure::system("standard output"))
+    let written = load.write_payloads(&mut out).and_then(|()| out.flush());
+    written.map_err(Failure::system("standard output"))
 }
 
 /// A value as lines of a name and a figure.

@@ -225,10 +225,7 @@ pub async fn open(
 }
 
 /// Runs all of them, each on a task of its own.
-async fn together<F>(
-    tasks: impl Iterator<Item = F>,
-    began: Instant,
-) -> Result<Session, Failure>
+async fn together<F>(tasks: impl Iterator<Item = F>, began: Instant) -> Result<Session, Failure>
 where
     F: Future<Output = Result<Latencies, Failure>> + Send + 'static,
 {

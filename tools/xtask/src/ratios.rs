@@ -1,0 +1,67 @@
+//! `cargo xtask ratios`: builds what measures and what is measured, and hands over.
+//!
+//! The peers are in a workspace of their own, so that nobody else waits for their clients to build.
+
+use std::io;
+use std::path::Path;
+use std::process::{Command, ExitCode, ExitStatus};
+
+/// What is measured and what measures; and a test, because the features of all dependencies are then
+/// those of `cargo test --workspace`, and nothing is built twice.
+const TARGETS: [&str; 9] = [
+    "--workspace",
+    "--bin",
+    "tally",
+    "--bin",
+    "tally-load",
+    "--bin",
+    "tally-ratios",
+    "--test",
+    "smoke",
+];
+
+/// Leaves the peers out; all other options are those of `tally-ratios`.
+const WITHOUT_PEERS: &str = "--without-peers";
+
+/// The exit code is that of the first program that fails, or of `tally-ratios`.
+pub(crate) fn run(root: &Path, options: &[&str]) -> ExitCode {
+    match try_run(root, options) {
+        Ok(status) => {
+            ExitCode::from(status.code().and_then(|code| code.try_into().ok()).unwrap_or(1))
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn try_run(root: &Path, options: &[&str]) -> io::Result<ExitStatus> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), Into::into);
+    let built = build(root, &TARGETS)?;
+    if !built.success() {
+        return Ok(built);
+    }
+    let mut ratios = Command::new(target.join("release/tally-ratios"));
+    ratios.args(options.iter().filter(|option| **option != WITHOUT_PEERS));
+    if !options.contains(&WITHOUT_PEERS) {
+        let own = target.join("peers");
+        let place = own.display().to_string();
+        let built =
+            build(root, &["--manifest-path", "tools/peers/Cargo.toml", "--target-dir", &place])?;
+        if !built.success() {
+            return Ok(built);
+        }
+        ratios.arg("--peers").arg(own.join("release/tally-peers"));
+    }
+    ratios.status()
+}
+
+fn build(root: &Path, what: &[&str]) -> io::Result<ExitStatus> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    Command::new(cargo)
+        .args(["build", "--quiet", "--release"])
+        .args(what)
+        .current_dir(root)
+        .status()
+}
