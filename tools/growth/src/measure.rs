@@ -58,7 +58,9 @@ async fn caught_up(open: &Node) {
 fn positions(events: u64) -> impl Iterator<Item = Position> {
     // The golden ratio: the most even of all steps, whatever the size.
     let step = (events as f64 * 0.618_033_988_75) as u64 | 1;
-    (0..QUESTIONS).map(move |number| Position((u128::from(number) * u128::from(step) % u128::from(events)) as u64))
+    (0..QUESTIONS).map(move |number| {
+        Position((u128::from(number) * u128::from(step) % u128::from(events)) as u64)
+    })
 }
 
 fn proofs(open: &Node, events: u64) -> Result<f64, Failure> {

@@ -71,11 +71,20 @@ fn draw(out: &mut String, (title, unit, cost): &Panel, points: &[Point]) {
     };
     text(out, (LEFT, 18.0), "start", &format!("{title}, {unit}"));
     let (bottom, end) = (HEIGHT - BELOW, WIDTH - RIGHT);
-    put(out, format_args!("<path d=\"M{LEFT} {ABOVE}V{bottom}H{end}\" fill=\"none\" stroke=\"#999\"/>"));
+    put(
+        out,
+        format_args!("<path d=\"M{LEFT} {ABOVE}V{bottom}H{end}\" fill=\"none\" stroke=\"#999\"/>"),
+    );
     text(out, (LEFT - 6.0, bottom), "end", "0");
-    let line: Vec<String> = points.iter().map(place).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+    let line: Vec<String> =
+        points.iter().map(place).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     let line = line.join(" ");
-    put(out, format_args!("<polyline points=\"{line}\" fill=\"none\" stroke=\"#06c\" stroke-width=\"2\"/>"));
+    put(
+        out,
+        format_args!(
+            "<polyline points=\"{line}\" fill=\"none\" stroke=\"#06c\" stroke-width=\"2\"/>"
+        ),
+    );
     for point in points {
         let (x, y) = place(point);
         put(out, format_args!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"#06c\"/>"));
@@ -108,7 +117,10 @@ fn count(events: u64) -> String {
 
 fn text(out: &mut String, (x, y): (f64, f64), anchor: &str, said: &str) {
     let said = said.replace('&', "&amp;").replace('<', "&lt;");
-    put(out, format_args!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{said}</text>"));
+    put(
+        out,
+        format_args!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{said}</text>"),
+    );
 }
 
 fn put(out: &mut String, line: std::fmt::Arguments<'_>) {
@@ -143,7 +155,8 @@ mod tests {
 
     #[test]
     fn costs_are_drawn_from_zero_and_sizes_by_powers_of_ten() {
-        let picture = svg(&growth(vec![point(1_000, 5.0), point(10_000, 10.0), point(100_000, 2.5)]));
+        let picture =
+            svg(&growth(vec![point(1_000, 5.0), point(10_000, 10.0), point(100_000, 2.5)]));
         // The first panel: half the most, the most, and a quarter of it, at even distances.
         assert!(picture.contains("points=\"46.0,102.0 161.0,44.0 276.0,131.0\""), "{picture}");
         for label in [">5.00<", ">10.0<", ">2.50<", ">1k<", ">10k<", ">100k<", "A &amp; &lt;B>"] {

@@ -41,7 +41,8 @@ impl Writer {
             let load = Arc::new(next);
             let ahead = size() + load.len() as u64;
             let more = SIGNED_AHEAD.min(events.saturating_sub(ahead));
-            let (signed, appended) = tokio::join!(self.sign_beside(more), node::append(node, &load));
+            let (signed, appended) =
+                tokio::join!(self.sign_beside(more), node::append(node, &load));
             appended?;
             reached(size());
             if more == 0 {

@@ -4,23 +4,28 @@
 //! server.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tally_api::MAX_MESSAGE_BYTES;
 use tally_api::v1::append_stream_response::result::Outcome;
 use tally_api::v1::ledger_client::LedgerClient;
-use tally_api::v1::{AppendRequest, AppendStreamResponse};
+use tally_api::v1::{AppendRequest, AppendStreamRequest, AppendStreamResponse};
+use tally_api::{CONNECTION_WINDOW_BYTES, FRAME_BYTES, MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES};
 use tally_protocol::SignedEnvelope;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
+use tokio_stream::Stream;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::{Failure, Lane, Latencies, Load, Schedule};
 
 /// Requests of a stream that wait for the connection.
 const QUEUED: usize = 256;
+
+/// Most envelopes in one message of a stream: what is ready goes together.
+const MESSAGE_ENVELOPES: usize = 256;
 
 /// What came of a load.
 #[derive(Debug, Clone, Default)]
@@ -41,7 +46,12 @@ impl Session {
 }
 
 async fn connect(url: &str) -> Result<LedgerClient<Channel>, Failure> {
-    let client = LedgerClient::connect(url.to_owned()).await?;
+    let endpoint = Endpoint::from_shared(url.to_owned())?
+        .tcp_nodelay(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES);
+    let client = LedgerClient::new(endpoint.connect().await?);
     Ok(client.max_decoding_message_size(MAX_MESSAGE_BYTES))
 }
 
@@ -151,6 +161,20 @@ async fn closed_lane(
     if left == 0 { Ok(latencies) } else { Err(Failure::Unanswered(left)) }
 }
 
+/// What is ready to be sent, many envelopes in a message.
+struct Messages(mpsc::Receiver<AppendRequest>);
+
+impl Stream for Messages {
+    type Item = AppendStreamRequest;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut ready = Vec::new();
+        let count = std::task::ready!(self.0.poll_recv_many(cx, &mut ready, MESSAGE_ENVELOPES));
+        let envelopes = ready.into_iter().filter_map(|request| request.envelope).collect();
+        Poll::Ready((count > 0).then_some(AppendStreamRequest { envelopes }))
+    }
+}
+
 /// Runs a stream to its end. `answered` hears how many were appended with each answer; the server
 /// answers in the order of the requests.
 async fn answers(
@@ -158,7 +182,7 @@ async fn answers(
     requests: mpsc::Receiver<AppendRequest>,
     mut answered: impl FnMut(usize),
 ) -> Result<(), Failure> {
-    let mut answers = client.append_stream(ReceiverStream::new(requests)).await?.into_inner();
+    let mut answers = client.append_stream(Messages(requests)).await?.into_inner();
     while let Some(AppendStreamResponse { results, .. }) = answers.message().await? {
         for result in &results {
             match &result.outcome {

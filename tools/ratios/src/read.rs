@@ -73,8 +73,7 @@ impl Replay {
     /// Opens it, and waits until nothing is behind.
     pub(crate) async fn open(data: &Path) -> Result<Self, Failure> {
         let projections = vec![Recipe::stored(Kinds).0];
-        let config =
-            Config { projections, state_digest_every: None, ..node::config(data) };
+        let config = Config { projections, state_digest_every: None, ..node::config(data) };
         let open = Node::open(config, |_| {})?;
         while node::lag(&open) > 0 {
             tokio::time::sleep(LOOK).await;
