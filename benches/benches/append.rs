@@ -128,6 +128,10 @@ fn plan(group: &mut BenchmarkGroup<'_, WallTime>) {
     });
 }
 
+/// The one of the program `tally`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 criterion_group! {
     name = benches;
     config = Criterion::default()

@@ -189,6 +189,10 @@ fn ledger(c: &mut Criterion) {
     group.finish();
 }
 
+/// The one of the program `tally`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 criterion_group! {
     name = benches;
     config = Criterion::default()

@@ -52,6 +52,10 @@ fn signatures(c: &mut Criterion) {
     group.finish();
 }
 
+/// The one of the program `tally`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
