@@ -10,15 +10,21 @@
 //! Beside the directory stand `<dir>.seal`, `<dir>.lock` and, while it is looked at, `<dir>.trial`.
 //! The seal is a digest over all files, made when the rows are closed and removed when they are
 //! opened: the engine believes lengths that it reads, so it gets to read only what it wrote. Rows
-//! without a seal were left by a process that was killed: they are read whole once, on trial. If the
-//! engine takes the process down with it, the next start finds the trial unfinished and wipes them.
+//! without a seal were left by a process that was killed: the engine opens them on trial. If it takes
+//! the process down with it, the next start finds the trial unfinished and wipes them.
+//!
+//! A start costs the same for any number of rows: of the engine's tables, which it never changes once
+//! they are written, seal and engine look at the two ends only, where what is believed stands. The
+//! blocks between have checksums, which the engine compares whenever it reads them. A block that does
+//! not have its own fails the read, and leaves a trial unfinished: the next start wipes the rows. An
+//! engine that failed is opened again only on rows that have been read whole.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tally_protocol::{Digest, Position};
@@ -40,6 +46,12 @@ pub const MAX_VALUE_BYTES: usize = 1024 * 1024;
 
 /// Bytes of blocks kept in memory.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// The engine's directory of what it writes once.
+const TABLES_DIR: &str = "tables";
+
+/// Bytes of each end of a table that a seal is over.
+const TABLE_END_BYTES: u64 = 64 * 1024;
 
 const META_KEY: &[u8] = b"meta";
 
@@ -133,6 +145,15 @@ pub struct Rows {
     cursor: Mutex<Position>,
 }
 
+/// How closely rows are looked at before they are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// The engine opens them.
+    Start,
+    /// All of them are read too.
+    Whole,
+}
+
 struct Engine {
     database: Database,
     rows: Keyspace,
@@ -150,20 +171,20 @@ struct Meta {
 impl Rows {
     /// Opens the rows in `dir` for a log of `size` events; wipes what cannot be used.
     ///
-    /// Reads all their files once, to compare them with the seal.
+    /// Reads the engine's journals and the ends of its tables, to compare them with the seal.
     ///
     /// # Errors
     ///
     /// [`RowsError`]: open elsewhere, or not even new rows can be made.
     pub fn open(dir: &Path, id: RowsId, size: TreeSize) -> Result<(Self, RowsState), RowsError> {
         let lock = lock(dir)?;
-        let (engine, cursor, state) = Engine::open(dir, &id, size)?;
+        let (engine, cursor, state) = Engine::open(dir, &id, size, Look::Start)?;
         let (engine, cursor) = (RwLock::new(Some(engine)), Mutex::new(cursor));
         Ok((Self { id, dir: dir.to_owned(), _lock: lock, engine, cursor }, state))
     }
 
     /// Opens the engine again after [`Rows::commit`] failed: an engine that failed once refuses
-    /// everything. Then go on from [`Rows::cursor`], which may have gone back.
+    /// everything. Reads all rows, since nobody knows why it failed. Then go on from [`Rows::cursor`], which may have gone back.
     ///
     /// # Errors
     ///
@@ -173,7 +194,7 @@ impl Rows {
         let mut at = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
         // The old one first: it holds the engine's lock.
         *place = None;
-        let (engine, cursor, state) = Engine::open(&self.dir, &self.id, size)?;
+        let (engine, cursor, state) = Engine::open(&self.dir, &self.id, size, Look::Whole)?;
         (*place, *at) = (Some(engine), cursor);
         Ok(state)
     }
@@ -235,7 +256,8 @@ impl Rows {
     /// [`RowsError`].
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, RowsError> {
         let engine = self.engine();
-        let found = engine.as_ref().ok_or(RowsError::Closed)?.rows.get(key)?;
+        let found = engine.as_ref().ok_or(RowsError::Closed)?.rows.get(key);
+        let found = found.map_err(|error| met(&self.dir, error))?;
         Ok(found.map(|value| value.to_vec()))
     }
 
@@ -264,7 +286,7 @@ impl Rows {
             engine.as_ref().ok_or(RowsError::Closed)?.rows.prefix(prefix)
         };
         for row in found {
-            let (key, value) = row.into_inner().map_err(RowsError::from)?;
+            let (key, value) = row.into_inner().map_err(|error| met(&self.dir, error))?;
             each(&key, &value)?;
         }
         Ok(())
@@ -278,7 +300,8 @@ impl Rows {
     pub fn quarantined(&self) -> Result<Vec<Quarantined>, RowsError> {
         let engine = self.engine();
         let found = engine.as_ref().ok_or(RowsError::Closed)?.quarantine.iter();
-        found.map(|row| from_bytes(&row.value()?)).collect()
+        let value = |row: fjall::Guard| row.value().map_err(|error| met(&self.dir, error));
+        found.map(|row| from_bytes(&value(row)?)).collect()
     }
 
     /// All rows as they are now: what is committed later is not among them.
@@ -287,7 +310,8 @@ impl Rows {
     ///
     /// [`RowsError::Closed`].
     pub fn snapshot(&self) -> Result<RowsSnapshot, RowsError> {
-        Ok(RowsSnapshot(self.engine().as_ref().ok_or(RowsError::Closed)?.rows.iter()))
+        let rows = self.engine().as_ref().ok_or(RowsError::Closed)?.rows.iter();
+        Ok(RowsSnapshot { rows, dir: self.dir.clone() })
     }
 
     /// One number for all rows, and how many there are: [`RowsSnapshot::digest`].
@@ -305,7 +329,10 @@ impl Rows {
 }
 
 /// All rows at one moment.
-pub struct RowsSnapshot(fjall::Iter);
+pub struct RowsSnapshot {
+    rows: fjall::Iter,
+    dir: PathBuf,
+}
 
 impl RowsSnapshot {
     /// One number for all rows: BLAKE3-256 over them by key, of each the key and the value, behind
@@ -317,8 +344,8 @@ impl RowsSnapshot {
     /// [`RowsError`].
     pub fn digest(self) -> Result<(Digest, u64), RowsError> {
         let (mut hasher, mut count) = (blake3::Hasher::new(), 0);
-        for row in self.0 {
-            let (key, value) = row.into_inner()?;
+        for row in self.rows {
+            let (key, value) = row.into_inner().map_err(|error| met(&self.dir, error))?;
             for part in [key, value] {
                 hasher.update(&(part.len() as u64).to_be_bytes()).update(&part);
             }
@@ -334,6 +361,7 @@ impl Drop for Rows {
         // Without a seal they are rebuilt, which is what a failure here comes to.
         if let Some(engine) = engine
             && engine.database.persist(PersistMode::SyncAll).is_ok()
+            && !self.dir.with_extension(TRIAL_SUFFIX).exists()
         {
             drop(engine);
             let _unsealed = seal(&self.dir);
@@ -376,7 +404,7 @@ fn unseal(dir: &Path) -> io::Result<Option<bool>> {
     Ok(Some(digest(dir).is_ok_and(|found| found.as_bytes()[..] == sealed)))
 }
 
-/// A digest of the names and contents of all files, in order.
+/// A digest of the names and contents of all files, in order; of long tables, of their ends.
 fn digest(dir: &Path) -> io::Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     add_files(dir, &mut hasher)?;
@@ -395,11 +423,40 @@ fn add_files(dir: &Path, hasher: &mut blake3::Hasher) -> io::Result<()> {
             hasher.update(b")");
         } else {
             let file = File::open(entry.path())?;
-            hasher.update(&file.metadata()?.len().to_be_bytes());
-            hasher.update_reader(file)?;
+            let bytes = file.metadata()?.len();
+            hasher.update(&bytes.to_be_bytes());
+            if bytes > 2 * TABLE_END_BYTES && dir.ends_with(TABLES_DIR) {
+                add_ends(&file, bytes, hasher)?;
+            } else {
+                hasher.update_reader(file)?;
+            }
         }
     }
     Ok(())
+}
+
+fn add_ends(mut file: &File, bytes: u64, hasher: &mut blake3::Hasher) -> io::Result<()> {
+    for begin in [0, bytes - TABLE_END_BYTES] {
+        file.seek(SeekFrom::Start(begin))?;
+        hasher.update_reader(file.take(TABLE_END_BYTES))?;
+    }
+    Ok(())
+}
+
+/// An error of the engine, met when rows were read. Rows that are damaged are not to be opened again.
+fn met(dir: &Path, error: fjall::Error) -> RowsError {
+    let is_damage = match &error {
+        fjall::Error::Storage(LsmError::Io(error)) | fjall::Error::Io(error) => {
+            error.kind() == io::ErrorKind::UnexpectedEof
+        }
+        fjall::Error::Storage(_) | fjall::Error::Decompress(_) => true,
+        _ => false,
+    };
+    if is_damage {
+        // If that fails too, whoever reads them next says so again.
+        let _unfinished = File::create(dir.with_extension(TRIAL_SUFFIX));
+    }
+    error.into()
 }
 
 /// Looks at rows that were not closed, so that a look that never ends is known of at the next start.
@@ -437,15 +494,16 @@ impl Engine {
         dir: &Path,
         id: &RowsId,
         size: TreeSize,
+        look: Look,
     ) -> Result<(Self, Position, RowsState), RowsError> {
         if !dir.exists() {
             return Ok((Self::create(dir, id)?, id.start, RowsState::New));
         }
         let found = match unseal(dir) {
             Ok(Some(false)) | Err(_) => Err(RowsState::WipedDamaged),
-            Ok(Some(true)) => Self::usable(dir, id, size, RowsState::Kept)?,
+            Ok(Some(true)) => Self::usable(dir, id, size, RowsState::Kept, look)?,
             Ok(None) => {
-                let usable = || Self::usable(dir, id, size, RowsState::KeptUnclosed);
+                let usable = || Self::usable(dir, id, size, RowsState::KeptUnclosed, look);
                 on_trial(dir, usable)?.unwrap_or(Err(RowsState::WipedDamaged))
             }
         };
@@ -473,9 +531,10 @@ impl Engine {
         id: &RowsId,
         size: TreeSize,
         state: RowsState,
+        look: Look,
     ) -> Result<Result<(Self, Position, RowsState), RowsState>, RowsError> {
         let read = Self::start(dir).and_then(|engine| {
-            if state == RowsState::KeptUnclosed {
+            if look == Look::Whole {
                 engine.read_all()?;
             }
             let meta = engine.meta.get(META_KEY)?;
@@ -620,5 +679,78 @@ mod tests {
         rows.commit(Position(2), [(vec![3], Some(vec![4]))], &[]).expect("commit");
         assert_eq!(rows.get(&[1]).expect("read"), Some(vec![2]));
         assert_eq!(rows.cursor(), Position(2));
+    }
+
+    /// Rows in a table whose ends are not all of it; gives the table's file.
+    fn with_table(dir: &Path) -> PathBuf {
+        let (rows, _) = Rows::open(dir, id(1), TreeSize::new(1)).expect("create");
+        let value = |n: u32| blake3::hash(&n.to_be_bytes()).as_bytes().repeat(2);
+        let changes = (0..20_000_u32).map(|n| (n.to_be_bytes().to_vec(), Some(value(n))));
+        rows.commit(Position(1), changes, &[]).expect("commit");
+        let flush = |engine: &Engine| engine.rows.rotate_memtable_and_wait();
+        flush(rows.engine().as_ref().expect("open")).expect("flushed");
+        drop(rows);
+        let long = |path: &PathBuf| fs::metadata(path).expect("a file").len() > 4 * TABLE_END_BYTES;
+        let in_tables = |path: &PathBuf| path.parent().is_some_and(|dir| dir.ends_with(TABLES_DIR));
+        let mut tables = files(dir);
+        tables.retain(|path| in_tables(path) && long(path));
+        assert_eq!(tables.len(), 1);
+        tables.remove(0)
+    }
+
+    fn files(dir: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(dir).expect("list").map(|entry| entry.expect("entry").path());
+        entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    }
+
+    fn flip(path: &Path, at: u64) {
+        let mut bytes = fs::read(path).expect("read");
+        bytes[at as usize] ^= 1;
+        fs::write(path, bytes).expect("write");
+    }
+
+    fn open_and_read(dir: &Path) -> (RowsState, bool) {
+        let (rows, state) = Rows::open(dir, id(1), TreeSize::new(1)).expect("open");
+        let is_whole = rows.digest().is_ok();
+        assert_eq!(is_whole, !dir.with_extension(TRIAL_SUFFIX).exists());
+        (state, is_whole)
+    }
+
+    #[test]
+    fn a_damaged_block_is_met_when_it_is_read_and_wiped_at_the_next_start() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let dir = dir.path().join("rows");
+        let table = with_table(&dir);
+        assert_eq!(open_and_read(&dir), (RowsState::Kept, true));
+        let middle = fs::metadata(&table).expect("a file").len() / 2;
+        flip(&table, middle);
+        assert_eq!(open_and_read(&dir), (RowsState::Kept, false), "no start reads that block");
+        assert_eq!(open_and_read(&dir), (RowsState::WipedDamaged, true));
+        assert_eq!(open_and_read(&dir), (RowsState::Kept, true));
+    }
+
+    #[test]
+    fn a_table_is_sealed_at_its_ends() {
+        for from_end in [false, true] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let dir = dir.path().join("rows");
+            let table = with_table(&dir);
+            let bytes = fs::metadata(&table).expect("a file").len();
+            flip(&table, if from_end { bytes - TABLE_END_BYTES } else { TABLE_END_BYTES - 1 });
+            assert_eq!(open_and_read(&dir), (RowsState::WipedDamaged, true));
+        }
+    }
+
+    #[test]
+    fn an_engine_that_failed_is_opened_again_on_whole_rows_only() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let dir = dir.path().join("rows");
+        let table = with_table(&dir);
+        let (rows, state) = Rows::open(&dir, id(1), TreeSize::new(1)).expect("open");
+        assert_eq!(state, RowsState::Kept);
+        assert_eq!(rows.reopen(TreeSize::new(1)).expect("opens"), RowsState::KeptUnclosed);
+        let middle = fs::metadata(&table).expect("a file").len() / 2;
+        flip(&table, middle);
+        assert_eq!(rows.reopen(TreeSize::new(1)).expect("opens"), RowsState::WipedDamaged);
     }
 }
