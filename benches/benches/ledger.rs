@@ -7,7 +7,9 @@
 //! | `ledger/verify` | [`verify_ledger`] over a scan: signatures, chain, every rule, tree, checkpoints | all |
 //! | `ledger/mirror` | a mirror fetches it all within the process, judges it and keeps it on disk | all |
 //! | `ledger/scan` | every frame: checksums, positions, the chain | one |
-//! | `ledger/replay/count` | reading and parsing each event, and counting it | one |
+//! | `ledger/scan_decode` | that, and each envelope decoded: raw scan and decode | one |
+//! | `ledger/replay/count` | a new projection in memory that counts the events of each kind | one, and one that reads ahead |
+//! | `ledger/replay/read` | the same for a fold that asks for every envelope | as before |
 //! | `ledger/replay/state` | that, and admission by the rules into the core fold | one |
 //! | `ledger/replay/graph` | reading, parsing, and the provenance graph | one |
 //! | `ledger/replay/index/<workers>` | a new projection with its rows on disk: the index | workers |
@@ -16,6 +18,7 @@
 //! The files are in the page cache: it is the program that is measured, not the disk. Opening a
 //! ledger is not measured; it is a scan and a replay of the state.
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,13 +26,13 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use tally_benches::{Market, Sequencer, origin, verified};
-use tally_node::history::{fold_graph, fold_state, replay};
+use tally_node::history::{fold_graph, fold_state};
 use tally_node::index::Index;
 use tally_node::mirror::{Continues, Lost, Shown};
 use tally_node::replica::Batch;
 use tally_node::{Mirror, MirrorConfig, Node, Replica, Standing, SystemClock, Until, Upstream};
-use tally_projection::{Stored, catch_up};
-use tally_protocol::{Position, TreeSize};
+use tally_projection::{Entry, InMemory, MemoryFold, Projection, Stored, catch_up};
+use tally_protocol::{Envelope, MessageKind, Position, TreeSize};
 use tally_store::{
     Commit, Group, Located, LogReader, LogWriter, Options, ReadLimit, ScanError, Scanned,
     SegmentLog, SegmentReader, scan,
@@ -118,6 +121,33 @@ fn item(found: Result<Located, ScanError>) -> Option<Result<Item, FirstBad>> {
     }
 }
 
+/// How many events there are of each kind.
+#[derive(Default)]
+struct Kinds(BTreeMap<MessageKind, u64>);
+
+impl MemoryFold for Kinds {
+    fn fold(&mut self, entry: &Entry) {
+        *self.0.entry(entry.kind()).or_default() += 1;
+    }
+}
+
+/// How many causes all events name.
+#[derive(Default)]
+struct Causes(usize);
+
+impl MemoryFold for Causes {
+    fn fold(&mut self, entry: &Entry) {
+        self.0 += entry.envelope().causes.len();
+    }
+}
+
+fn fold_in_memory<T: MemoryFold>(reader: &dyn LogReader) {
+    let mut projection = InMemory::<T>::new("bench");
+    catch_up(&mut projection, reader, |_| {}).expect("the log is whole");
+    assert_eq!(projection.cursor(), Position(EVENTS as u64));
+    black_box(projection);
+}
+
 fn ledger(c: &mut Criterion) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let trust = write_ledger(dir.path());
@@ -153,17 +183,17 @@ fn ledger(c: &mut Criterion) {
             }
         });
     });
-    group.bench_function("replay/count", |b| {
+    group.bench_function("scan_decode", |b| {
         b.iter(|| {
-            let mut bytes = 0;
-            let count = |event: &tally_protocol::Event, _: &_| {
-                bytes += event.bytes().len();
-                Ok(())
-            };
-            replay(reader, Position(0), count).expect("the log is whole");
-            bytes
+            for found in scan(dir.path()).expect("a log") {
+                if let Scanned::Event(event) = found.expect("the log is whole").item {
+                    black_box(Envelope::decode(event.payload()).expect("it was parsed"));
+                }
+            }
         });
     });
+    group.bench_function("replay/count", |b| b.iter(|| fold_in_memory::<Kinds>(reader)));
+    group.bench_function("replay/read", |b| b.iter(|| fold_in_memory::<Causes>(reader)));
     group.bench_function("replay/state", |b| {
         b.iter_with_large_drop(|| fold_state(reader).expect("the log is whole"));
     });

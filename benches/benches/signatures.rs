@@ -3,6 +3,8 @@
 //! | benchmark | one element is | signers |
 //! |---|---|---|
 //! | `signatures/parse` | decoding, the check that the encoding is canonical, the envelope's id | 16 |
+//! | `signatures/decode` | the same without the id | 16 |
+//! | `signatures/decode_by_wire_form` | the same by way of generated types, encoded again to compare | 16 |
 //! | `signatures/single` | one signature on its own, decompression of its key included | 16 |
 //! | `signatures/batch/<signers>/<size>` | one signature of a batch of that size | 16 or 1,000 |
 //!
@@ -11,9 +13,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use tally_benches::{Market, origin};
-use tally_protocol::{ParsedEnvelope, SignedEnvelope, signature};
+use tally_protocol::{Envelope, ParsedEnvelope, SignedEnvelope, signature};
 
 const SIZES: [usize; 4] = [16, 64, 256, 1_024];
 
@@ -34,6 +37,15 @@ fn signatures(c: &mut Criterion) {
     let mut copy = || next.next().expect("a cycle has no end");
     group.bench_function("parse", |b| {
         b.iter_batched(&mut copy, SignedEnvelope::parse, BatchSize::SmallInput);
+    });
+    let mut payloads = signed.iter().cycle().map(|signed| &signed.payload);
+    let mut payload = || payloads.next().expect("a cycle has no end");
+    group.bench_function("decode", |b| {
+        b.iter_batched(&mut payload, |payload| Envelope::decode(payload), BatchSize::SmallInput);
+    });
+    group.bench_function("decode_by_wire_form", |b| {
+        let decode = |payload: &Bytes| Envelope::decode_by_wire_form(payload);
+        b.iter_batched(&mut payload, decode, BatchSize::SmallInput);
     });
     let mut next = envelopes.iter().cycle().cloned();
     let mut copy = || next.next().expect("a cycle has no end");

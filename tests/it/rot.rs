@@ -469,7 +469,7 @@ fn check_rows(directory: &TempDir, name: &str, damage: Damage) -> Outcome {
     let whole = matches!(state, RowsState::Kept | RowsState::KeptUnclosed);
     assert!(whole || cursor == 0, "{state:?}");
     let events = ledger.events[cursor..].iter().cloned();
-    let entries: Vec<_> = events.map(|event| Entry::parse(event).expect("it reads")).collect();
+    let entries: Vec<_> = events.map(|event| Entry::new(event).expect("it reads")).collect();
     index.take(&entries).expect("fed again");
     let rows = index.rows();
     for row in &ledger.rows {

@@ -1,5 +1,7 @@
 //! Folding what the log holds: for a start, and for reading a ledger that no server runs.
 
+use std::sync::mpsc::{SyncSender, sync_channel};
+
 use tally_coordination::{Refusal, State, admit};
 use tally_protocol::{
     AsOf, Event, Malformed, ParsedEnvelope, Position, TimeSearch, TimeStep, TreeSize,
@@ -9,6 +11,9 @@ use tally_store::{LogReader, ReadError, ReadLimit};
 
 /// How much of the log is read at once.
 pub const READ_LIMIT: ReadLimit = ReadLimit { events: 1_024, bytes: 1 << 20 };
+
+/// Batches that are parsed before they are folded.
+const READ_AHEAD: usize = 2;
 
 /// Why history can't be folded.
 #[derive(Debug, thiserror::Error)]
@@ -45,12 +50,56 @@ pub fn replay(
 ) -> Result<Position, HistoryError> {
     let mut next = from;
     while next < Position::at_tip(reader.tip().size) {
-        for event in reader.read(next, READ_LIMIT)? {
-            each(&event, &parse(&event)?)?;
-            next = event.position().next();
-        }
+        next = replay_to(reader, next, reader.tip().size, &mut each)?;
     }
     Ok(next)
+}
+
+/// Events that were read, with their envelopes; behind one that was not, there are none.
+type ReadAhead = Vec<Result<(Event, ParsedEnvelope), HistoryError>>;
+
+/// Reads the log from a position to a size. Another thread reads and parses ahead of `each`.
+fn replay_to(
+    reader: &dyn LogReader,
+    from: Position,
+    size: TreeSize,
+    each: &mut dyn FnMut(&Event, &ParsedEnvelope) -> Result<(), HistoryError>,
+) -> Result<Position, HistoryError> {
+    let end = Position::at_tip(size);
+    std::thread::scope(|scope| {
+        let (to, batches) = sync_channel(READ_AHEAD);
+        scope.spawn(move || read_ahead(reader, from, end, &to));
+        let mut next = from;
+        for batch in batches {
+            for found in batch {
+                let (event, envelope) = found?;
+                each(&event, &envelope)?;
+                next = event.position().next();
+            }
+        }
+        Ok(next)
+    })
+}
+
+/// Ends when nobody wants more.
+fn read_ahead(reader: &dyn LogReader, from: Position, end: Position, to: &SyncSender<ReadAhead>) {
+    let mut next = from;
+    while next < end {
+        let room = usize::try_from(end.0 - next.0).unwrap_or(usize::MAX);
+        let limit = ReadLimit { events: READ_LIMIT.events.min(room), ..READ_LIMIT };
+        let parsed = |event: Event| parse(&event).map(|envelope| (event, envelope));
+        let batch: ReadAhead = match reader.read(next, limit) {
+            Ok(events) => events.into_iter().map(parsed).collect(),
+            Err(error) => vec![Err(error.into())],
+        };
+        next = match batch.last() {
+            Some(Ok((event, _))) => event.position().next(),
+            Some(Err(_)) | None => end,
+        };
+        if to.send(batch).is_err() {
+            return;
+        }
+    }
 }
 
 /// Parses the envelope of an event of the log.
@@ -96,18 +145,13 @@ pub fn fold_on(
     mut state: State,
     size: TreeSize,
 ) -> Result<State, HistoryError> {
-    let end = Position::at_tip(size);
-    while state.next_position() < end {
-        let room = usize::try_from(end.0 - state.next_position().0).unwrap_or(usize::MAX);
-        let limit = ReadLimit { events: READ_LIMIT.events.min(room), ..READ_LIMIT };
-        for event in reader.read(state.next_position(), limit)? {
-            let (position, envelope) = (event.position(), parse(&event)?);
-            let refused = |cause| HistoryError::Refused { position, cause: Box::new(cause) };
-            let at = event.recorded_at();
-            let change = admit(&state, envelope.id(), envelope.envelope(), at).map_err(refused)?;
-            state.fold(change);
-        }
-    }
+    replay_to(reader, state.next_position(), size, &mut |event, envelope| {
+        let (position, at) = (event.position(), event.recorded_at());
+        let refused = |cause| HistoryError::Refused { position, cause: Box::new(cause) };
+        let change = admit(&state, envelope.id(), envelope.envelope(), at).map_err(refused)?;
+        state.fold(change);
+        Ok(())
+    })?;
     Ok(state)
 }
 

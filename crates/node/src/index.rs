@@ -26,13 +26,13 @@ impl Fold for Index {
 
     /// No two events have a row in common.
     fn partition(&self, entry: &Entry) -> Option<Partition> {
-        Some(Partition::of(&entry.id().0))
+        Some(Partition::of(&entry.position().0.to_be_bytes()))
     }
 
     fn fold(&self, entry: &Entry, rows: &mut Draft<'_>) -> Result<(), Poison> {
-        let (position, envelope) = (entry.position(), entry.envelope());
+        let position = entry.position();
         rows.put(envelope_key(&entry.id()), &position)?;
-        rows.put(author_key(&envelope.author, envelope.author_sequence), &position)
+        rows.put(author_key(&entry.author(), entry.author_sequence()), &position)
     }
 }
 

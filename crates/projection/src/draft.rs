@@ -1,6 +1,6 @@
 //! Rows in the making: what a batch of events has changed, on top of what is kept.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,25 +9,29 @@ use tally_store::{Rows, RowsError};
 
 use crate::fold::Poison;
 
-/// Changes by key: the value, or nothing where the row is removed.
-pub(crate) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+/// Changes by key: the value, or nothing where the row is removed. In no order: they are sorted
+/// once, when they are kept.
+pub(crate) type Changes = HashMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// A new value, or none any more.
+type Change = Option<Vec<u8>>;
 
 /// The rows as an event finds them, and the changes it makes.
 pub struct Draft<'r> {
     rows: &'r Rows,
     /// What the batch had changed before this draft began.
     before: &'r Changes,
-    /// What events changed since.
-    batch: Changes,
-    /// What the present event changed.
-    event: Changes,
+    /// What events changed since, the present one among them.
+    changes: Changes,
+    /// The keys that the present event changed, and what was changed of them before.
+    replaced: Vec<(Vec<u8>, Option<Change>)>,
     /// The rows could not be read: no fault of the event.
     failure: Option<RowsError>,
 }
 
 impl<'r> Draft<'r> {
     pub(crate) fn new(rows: &'r Rows, before: &'r Changes) -> Self {
-        Self { rows, before, batch: Changes::new(), event: Changes::new(), failure: None }
+        Self { rows, before, changes: Changes::new(), replaced: Vec::new(), failure: None }
     }
 
     /// The value of a row.
@@ -58,13 +62,13 @@ impl<'r> Draft<'r> {
                 value.len()
             )));
         }
-        self.event.insert(key.to_vec(), Some(value));
+        self.change(key, Some(value));
         Ok(())
     }
 
     /// Removes a row, if it is there.
     pub fn remove(&mut self, key: impl AsRef<[u8]>) {
-        self.event.insert(key.as_ref().to_vec(), None);
+        self.change(key.as_ref(), None);
     }
 
     /// Changes the value of a row, which begins as the type's default.
@@ -83,7 +87,7 @@ impl<'r> Draft<'r> {
     }
 
     fn bytes(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Poison> {
-        let changed = [&self.event, &self.batch, self.before];
+        let changed = [&self.changes, self.before];
         if let Some(value) = changed.into_iter().find_map(|changes| changes.get(key)) {
             return Ok(value.clone());
         }
@@ -94,15 +98,25 @@ impl<'r> Draft<'r> {
         })
     }
 
+    fn change(&mut self, key: &[u8], change: Change) {
+        let replaced = self.changes.insert(key.to_vec(), change);
+        self.replaced.push((key.to_vec(), replaced));
+    }
+
     /// Keeps what the present event changed.
     pub(crate) fn keep(&mut self) {
-        // One by one: `append` would build the whole batch anew for every event.
-        self.batch.extend(std::mem::take(&mut self.event));
+        self.replaced.clear();
     }
 
     /// Undoes what the present event changed.
     pub(crate) fn undo(&mut self) {
-        self.event.clear();
+        // A key that was changed twice comes to what it was before the first time.
+        for (key, replaced) in self.replaced.drain(..).rev() {
+            match replaced {
+                Some(change) => self.changes.insert(key, change),
+                None => self.changes.remove(&key),
+            };
+        }
     }
 
     /// The failure to read rows, if there was one.
@@ -112,6 +126,6 @@ impl<'r> Draft<'r> {
 
     /// All that was kept.
     pub(crate) fn into_changes(self) -> Changes {
-        self.batch
+        self.changes
     }
 }

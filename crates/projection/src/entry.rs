@@ -1,14 +1,21 @@
 //! An event of the log, ready to be folded.
 
+use std::sync::OnceLock;
+
 use tally_protocol::{
-    Envelope, EnvelopeId, Event, Malformed, MessageKind, ParsedEnvelope, Position, Time,
+    AgentId, AuthorSequence, Envelope, EnvelopeId, Event, Malformed, MessageKind, Outline,
+    Position, Time,
 };
 
-/// An event with its parsed envelope.
+/// An event of the log. Its envelope is decoded, and its id computed, when first asked for; who says
+/// what kind of thing, where and when is known without that.
 #[derive(Debug, Clone)]
 pub struct Entry {
     event: Event,
-    envelope: ParsedEnvelope,
+    outline: Outline,
+    id: OnceLock<EnvelopeId>,
+    // In a box: most of what a fold passes over is never decoded.
+    envelope: OnceLock<Box<Envelope>>,
 }
 
 /// An event of the log is no envelope: the log holds what no ledger admits.
@@ -22,15 +29,16 @@ pub struct Unreadable {
 }
 
 impl Entry {
-    /// Parses the envelope of an event.
+    /// An event of a log, which admitted its envelope.
     ///
     /// # Errors
-    /// [`Unreadable`] with the position.
-    pub fn parse(event: Event) -> Result<Self, Unreadable> {
-        let position = event.position();
-        let envelope = event.signed().parse();
-        let envelope = envelope.map_err(|cause| Unreadable { position, cause })?;
-        Ok(Self { event, envelope })
+    /// [`Unreadable`] with the position: there is no envelope even at a glance.
+    pub fn new(event: Event) -> Result<Self, Unreadable> {
+        let Some(outline) = Outline::of(event.payload()) else {
+            let cause = Envelope::decode(event.payload()).expect_err("an envelope has an outline");
+            return Err(Unreadable { position: event.position(), cause });
+        };
+        Ok(Self { event, outline, id: OnceLock::new(), envelope: OnceLock::new() })
     }
 
     /// Where it stands.
@@ -43,19 +51,52 @@ impl Entry {
         self.event.recorded_at()
     }
 
-    /// Its envelope's id.
+    /// Its envelope's id, hashed when first asked for.
     pub fn id(&self) -> EnvelopeId {
-        self.envelope.id()
+        *self.id.get_or_init(|| self.event.signed().id())
     }
 
     /// Which of the eleven messages it carries.
     pub fn kind(&self) -> MessageKind {
-        self.envelope().message.kind()
+        self.outline.kind
     }
 
-    /// What its author signed.
+    /// Who signed it.
+    pub fn author(&self) -> AgentId {
+        self.outline.author
+    }
+
+    /// How many envelopes its author signed for the ledger before it.
+    pub fn author_sequence(&self) -> AuthorSequence {
+        self.outline.author_sequence
+    }
+
+    /// What its author signed, decoded when first asked for.
+    ///
+    /// # Panics
+    /// When the log holds what no ledger admits. A fold lets the panic pass: the event is put in
+    /// quarantine with the reason.
     pub fn envelope(&self) -> &Envelope {
-        self.envelope.envelope()
+        self.decode().unwrap_or_else(|unreadable| panic!("{unreadable}"))
+    }
+
+    /// Decodes the envelope ahead of those who ask for it.
+    ///
+    /// # Errors
+    /// [`Unreadable`] with the position.
+    pub fn decode(&self) -> Result<&Envelope, Unreadable> {
+        if let Some(envelope) = self.envelope.get() {
+            return Ok(envelope);
+        }
+        let envelope = Envelope::decode(self.event.payload());
+        let position = self.position();
+        let envelope = envelope.map_err(|cause| Unreadable { position, cause })?;
+        Ok(self.envelope.get_or_init(|| Box::new(envelope)))
+    }
+
+    /// Whether somebody has asked for the envelope.
+    pub(crate) fn is_decoded(&self) -> bool {
+        self.envelope.get().is_some()
     }
 
     /// The event as the log has it.

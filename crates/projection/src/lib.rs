@@ -38,14 +38,15 @@
 //!         1
 //!     }
 //!     fn partition(&self, entry: &Entry) -> Option<Partition> {
-//!         Some(Partition::of(entry.envelope().author.as_bytes()))
+//!         Some(Partition::of(entry.author().as_bytes()))
 //!     }
 //!     fn fold(&self, entry: &Entry, rows: &mut Draft<'_>) -> Result<(), Poison> {
-//!         rows.update(entry.envelope().author.as_bytes(), |count: &mut u64| *count += 1)
+//!         rows.update(entry.author().as_bytes(), |count: &mut u64| *count += 1)
 //!     }
 //! }
 //! ```
 
+mod ahead;
 pub mod determinism;
 mod draft;
 mod entry;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use tally_protocol::{Position, TreeSize};
 use tally_store::{LogReader, ReadLimit};
 
-use crate::source::{Batch, FOLD_LIMIT, Source, SourceError, Waited};
+use crate::ahead::ReadAhead;
+use crate::source::{FOLD_LIMIT, LogSource, Source, SourceError, Waited};
 use crate::stored::{Projection, ProjectionError};
 
 /// How long a projection that failed is left alone before it is tried again.
@@ -99,9 +100,10 @@ pub fn catch_up(
     mut reached: impl FnMut(Position),
 ) -> Result<(), FoldError> {
     let end = Position::at_tip(log.tip().size);
+    let (mut source, mut ahead) = (LogSource(log), ReadAhead::default());
     while projection.cursor() < end {
-        let batch = Batch::read(log, projection.cursor(), FOLD_LIMIT)?;
-        projection.take(&batch)?;
+        let batch = ahead.read(&source, projection.cursor(), FOLD_LIMIT)?;
+        ahead.fold(projection, &mut source, &batch, FOLD_LIMIT)?;
         reached(projection.cursor());
     }
     Ok(())
@@ -147,8 +149,15 @@ impl Runner {
         let inner = Mutex::new(Inner { status, cancelled: false, hold: None });
         let shared = Arc::new(Shared { inner, changed: Condvar::new() });
         let name = name.to_owned();
-        let work =
-            Work { name: name.clone(), shared: Arc::clone(&shared), projection, source, moved };
+        let ahead = ReadAhead::default();
+        let work = Work {
+            name: name.clone(),
+            shared: Arc::clone(&shared),
+            projection,
+            source,
+            ahead,
+            moved,
+        };
         let run = move || {
             prepare();
             work.run();
@@ -253,6 +262,7 @@ struct Work<M> {
     shared: Arc<Shared>,
     projection: Box<dyn Projection>,
     source: Box<dyn Source>,
+    ahead: ReadAhead,
     moved: M,
 }
 
@@ -315,9 +325,9 @@ impl<M: FnMut(&Status)> Work<M> {
     }
 
     fn fold(&mut self, limit: ReadLimit) -> Result<u64, FoldError> {
-        let batch = self.source.read(self.projection.cursor(), limit)?;
-        let taken = batch.len().min(limit.events);
-        Ok(self.projection.take(&batch[..taken])?)
+        let batch = self.ahead.read(&*self.source, self.projection.cursor(), limit)?;
+        let entries = &batch[..batch.len().min(limit.events)];
+        Ok(self.ahead.fold(&mut *self.projection, &mut *self.source, entries, limit)?)
     }
 
     fn fail(&mut self, error: &FoldError) {

@@ -51,7 +51,7 @@ impl Batch {
         limit: ReadLimit,
     ) -> Result<Self, SourceError> {
         let events = log.read(from, limit)?;
-        let entries = events.into_iter().map(Entry::parse).collect::<Result<Arc<_>, _>>()?;
+        let entries = events.into_iter().map(Entry::new).collect::<Result<Arc<_>, _>>()?;
         Ok(entries.into())
     }
 

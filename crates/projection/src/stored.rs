@@ -146,18 +146,16 @@ impl<F: Fold> Stored<F> {
         });
         // The barrier: all of them, before anything is kept.
         let parts = parts.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let mut written = Changes::new();
+        let mut written = Folded::default();
         for part in parts {
-            folded.quarantined.extend(part.quarantined);
-            for (key, value) in part.changes {
-                let hex = || key.iter().map(|byte| format!("{byte:02x}")).collect();
-                if written.contains_key(&key) {
-                    return Err(ProjectionError::Overlap { key: hex() });
-                }
-                written.insert(key, value);
+            let twice = part.changes.keys().filter(|key| written.changes.contains_key(*key));
+            if let Some(key) = twice.min() {
+                let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
+                return Err(ProjectionError::Overlap { key });
             }
+            written.add(part);
         }
-        folded.changes.append(&mut written);
+        folded.add(written);
         Ok(())
     }
 
@@ -197,7 +195,10 @@ struct Folded {
 impl Folded {
     fn add(&mut self, later: Self) {
         self.quarantined.extend(later.quarantined);
-        self.changes.extend(later.changes);
+        match self.changes.is_empty() {
+            true => self.changes = later.changes,
+            false => self.changes.extend(later.changes),
+        }
     }
 }
 
@@ -216,7 +217,10 @@ impl<F: Fold> Projection for Stored<F> {
             tracing::error!(projection, %position, event.reason, "an event is in quarantine");
         }
         let count = folded.quarantined.len() as u64;
-        self.rows.commit(last.position().next(), folded.changes, &folded.quarantined)?;
+        // In order: neighbours go where the engine has just been.
+        let mut changes: Vec<_> = folded.changes.into_iter().collect();
+        changes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        self.rows.commit(last.position().next(), changes, &folded.quarantined)?;
         Ok(count)
     }
 

@@ -152,6 +152,11 @@ impl Event {
         self.recorded_at
     }
 
+    /// What was signed: the payload of the envelope.
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[HEADER_BYTES..self.bytes.len() - SIGNATURE_BYTES]
+    }
+
     /// The envelope, as it was signed.
     pub fn signed(&self) -> SignedEnvelope {
         let end = self.bytes.len() - SIGNATURE_BYTES;

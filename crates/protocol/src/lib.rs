@@ -26,7 +26,9 @@ pub mod state_digest;
 pub mod wire;
 
 pub use as_of::{AsOf, TimeSearch, TimeStep};
-pub use envelope::{Envelope, MessageKind, ParsedEnvelope, SignedEnvelope, VerifiedEnvelope};
+pub use envelope::{
+    Envelope, MessageKind, Outline, ParsedEnvelope, SignedEnvelope, VerifiedEnvelope,
+};
 pub use equivocation::{Equivocation, NoEquivocation};
 pub use event::{ChainHash, Event, EventError};
 pub use field::{Fault, Malformed};

@@ -48,6 +48,17 @@ macro_rules! messages {
                 }
             }
 
+            /// Of the message that an envelope's field of this number carries.
+            pub(crate) fn of_field(number: u32) -> Option<Self> {
+                use crate::canonical::Numbers;
+                match number {
+                    $(number if const { Numbers::of::<wire::Envelope>($label) }.have(number) => {
+                        Some(Self::$variant)
+                    })*
+                    _ => None,
+                }
+            }
+
             /// The name of the field that carries the message, as in `task_start`.
             pub fn field(self) -> &'static str {
                 match self {

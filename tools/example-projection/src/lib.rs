@@ -23,12 +23,12 @@ impl Fold for Outcomes {
 
     /// An event touches the row of its author only.
     fn partition(&self, entry: &Entry) -> Option<Partition> {
-        Some(Partition::of(entry.envelope().author.as_bytes()))
+        Some(Partition::of(entry.author().as_bytes()))
     }
 
     fn fold(&self, entry: &Entry, rows: &mut Draft<'_>) -> Result<(), Poison> {
         let Message::TaskDone(done) = &entry.envelope().message else { return Ok(()) };
-        rows.update(entry.envelope().author.as_bytes(), |ends: &mut Ends| {
+        rows.update(entry.author().as_bytes(), |ends: &mut Ends| {
             *ends.entry(format!("{:?}", done.outcome).to_lowercase()).or_default() += 1;
         })
     }

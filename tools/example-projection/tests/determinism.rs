@@ -11,6 +11,6 @@ fn outcomes_are_the_same_in_every_way() {
     let (log, _) = SegmentReader::open_read_only(frozen.as_ref(), &mut |_| {}).expect("a ledger");
     let all = ReadLimit { events: usize::MAX, bytes: usize::MAX };
     let events = log.read(Position(0), all).expect("events").into_iter();
-    let entries: Vec<_> = events.map(|event| Entry::parse(event).expect("it reads")).collect();
+    let entries: Vec<_> = events.map(|event| Entry::new(event).expect("it reads")).collect();
     determinism::check(|| Outcomes, &entries).expect("one result");
 }

@@ -20,7 +20,7 @@ fn digest<F: Fold>(stored: &Stored<F>) -> Digest {
 fn expected(entries: &[Entry], poison: &[u64]) -> Vec<(AgentId, Activity)> {
     let mut found: Vec<(AgentId, Activity)> = Vec::new();
     for entry in entries.iter().filter(|entry| !poison.contains(&entry.position().0)) {
-        let author = entry.envelope().author;
+        let author = entry.author();
         let nth = found.iter().position(|(agent, _)| *agent == author).unwrap_or_else(|| {
             found.push((author, Activity::default()));
             found.len() - 1

@@ -41,7 +41,7 @@ pub(crate) fn history(count: u64, poison: &[u64]) -> Vec<Entry> {
         let signed = envelope.sign(key).expect("well-formed");
         let event = Event::new(Position(nth), chain, Time(nth as i64 * 10), &signed);
         chain = event.chain();
-        entries.push(Entry::parse(event).expect("an envelope"));
+        entries.push(Entry::new(event).expect("an envelope"));
     }
     entries
 }
@@ -71,12 +71,12 @@ impl Fold for Activities {
 
     fn partition(&self, entry: &Entry) -> Option<Partition> {
         // Every eleventh event waits for all before it.
-        let key = entry.envelope().author;
+        let key = entry.author();
         (!entry.position().0.is_multiple_of(11)).then(|| Partition::of(key.as_bytes()))
     }
 
     fn fold(&self, entry: &Entry, rows: &mut Draft<'_>) -> Result<(), Poison> {
-        let author = entry.envelope().author;
+        let author = entry.author();
         rows.update(author.as_bytes(), |activity: &mut Activity| {
             activity.events += 1;
             activity.trail = activity.trail.wrapping_mul(31).wrapping_add(entry.position().0);
@@ -107,7 +107,7 @@ impl Fold for Overlapping {
     }
 
     fn partition(&self, entry: &Entry) -> Option<Partition> {
-        Some(Partition::of(entry.envelope().author.as_bytes()))
+        Some(Partition::of(entry.author().as_bytes()))
     }
 
     fn fold(&self, _: &Entry, rows: &mut Draft<'_>) -> Result<(), Poison> {
