@@ -64,8 +64,8 @@ impl Market {
     }
 
     /// The first intent for which there is this bait.
-    async fn bait(&self, bait: &str) -> Intent {
-        self.until(bait, |state| state.intents().find(|intent| has(intent, bait)).cloned()).await
+    async fn bait(&self, bait: &str) -> Arc<Intent> {
+        self.until(bait, |state| state.intents().find(|intent| has(intent, bait))).await
     }
 }
 
@@ -318,7 +318,7 @@ async fn awards_twice(market: Market, number: u64) -> Offences {
     let open = state.intent(&intent).expect("open");
     let weights = open.terms.utility_weights.clone();
     let evaluation =
-        tally_coordination::evaluate::evaluate(&state, open, &weights, state.recorded_at());
+        tally_coordination::evaluate::evaluate(&state, &open, &weights, state.recorded_at());
     let ranked = tally_coordination::evaluate::ranked(&state, &evaluation);
     let (best, worst) = (ranked[0].offer, ranked.last().expect("two").offer);
     let start = |offer, evaluation| {

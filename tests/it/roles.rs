@@ -148,7 +148,7 @@ fn texts(achieved: &Achieved) -> Vec<String> {
 }
 
 /// All tasks on an intent, in the order of the log.
-fn tasks(state: &State, intent: EnvelopeId) -> Vec<&Task> {
+fn tasks(state: &State, intent: EnvelopeId) -> Vec<Arc<Task>> {
     let intent = state.intent(&intent).expect("it is there");
     intent.tasks.iter().map(|task| state.task(task).expect("it is there")).collect()
 }
@@ -179,7 +179,7 @@ async fn r16_the_best_of_two_offers_is_awarded_and_the_record_says_why() {
     assert_eq!(texts(&achieved), [format!("by {cheap}")]);
     let state = market.close().await;
     assert_eq!(outcomes(&state, achieved.intent), [(cheap, 1, Outcome::Succeeded)]);
-    let task = tasks(&state, achieved.intent)[0];
+    let task = &tasks(&state, achieved.intent)[0];
     let evaluation = task.terms.evaluation.as_ref().expect("on the record");
     assert_eq!(evaluation.candidates.len(), 2);
     assert_eq!(task.terms.price, Some(cents(500)));

@@ -152,10 +152,10 @@ impl Folds {
     }
 
     fn about_offer(&self, id: EnvelopeId) -> About {
-        let terms = self.state.offer(&id).map(|offer| &offer.terms);
+        let offer = self.state.offer(&id);
         About {
-            capability: terms.map(|terms| terms.capability),
-            intent: terms.map(|terms| terms.intent),
+            capability: offer.as_ref().map(|offer| offer.terms.capability),
+            intent: offer.as_ref().map(|offer| offer.terms.intent),
             offer: Some(id),
             task: None,
         }

@@ -193,8 +193,9 @@ pub(crate) struct ServeArgs {
     #[arg(long, requires = "witness_policy")]
     pub(crate) witnesses_required: bool,
 
-    /// After so many events, and at least an eighth of the log, put on record what the log has come
-    /// to, signed by the ledger's key: auditors compare it with their own fold. 0: never.
+    /// After so many events, and at least 25 times as many as the log has beyond its first 10,000, put
+    /// on record what the log has come to, signed by the ledger's key: auditors compare it with their
+    /// own fold. 0: never.
     #[arg(long, value_name = "EVENTS", default_value_t = 100_000)]
     pub(crate) state_digest_every: u64,
 }

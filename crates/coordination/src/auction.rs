@@ -2,6 +2,8 @@
 //!
 //! Pure functions of a state and a time; admission and every verifier compute winner and price.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use tally_protocol::message::{Auction, IntentTerms, Selection};
 use tally_protocol::parts::Price;
@@ -92,8 +94,8 @@ pub fn phase(mechanism: Mechanism, auction: &Auction, at: Time) -> Phase {
 }
 
 /// The lowest open bid of an English auction.
-pub fn lowest<'s>(state: &'s State, intent: &Intent) -> Option<&'s Price> {
-    bids(state, intent, None).first().map(|(price, _)| *price)
+pub fn lowest(state: &State, intent: &Intent) -> Option<Price> {
+    bids(state, intent, None).first()?.price().cloned()
 }
 
 /// The winner among the bids that can still win, and what it is paid. `again` is an awarded offer
@@ -101,8 +103,9 @@ pub fn lowest<'s>(state: &'s State, intent: &Intent) -> Option<&'s Price> {
 pub fn result(state: &State, intent: &Intent, again: Option<EnvelopeId>) -> Option<Result> {
     let (mechanism, auction) = auction(&intent.terms)?;
     let bids = bids(state, intent, again);
-    let (own, winner) = bids.first()?;
-    let second = bids.get(1).map(|(price, _)| *price).or(auction.reserve.as_ref());
+    let winner = bids.first()?;
+    let own = winner.price()?;
+    let second = bids.get(1).and_then(|bid| bid.price()).or(auction.reserve.as_ref());
     let price = match mechanism {
         Mechanism::English | Mechanism::SealedFirstPrice => own,
         Mechanism::Vickrey => second.unwrap_or(own),
@@ -111,15 +114,11 @@ pub fn result(state: &State, intent: &Intent, again: Option<EnvelopeId>) -> Opti
 }
 
 /// Open or opened bids, best first.
-fn bids<'s>(
-    state: &'s State,
-    intent: &Intent,
-    again: Option<EnvelopeId>,
-) -> Vec<(&'s Price, &'s Offer)> {
+fn bids(state: &State, intent: &Intent, again: Option<EnvelopeId>) -> Vec<Arc<Offer>> {
     let offers = intent.offers.iter().filter_map(|id| state.offer(id));
-    let can_win = |offer: &&Offer| offer.standing == OfferStanding::Live || Some(offer.id) == again;
+    let can_win = |offer: &Offer| offer.standing == OfferStanding::Live || Some(offer.id) == again;
     let mut bids: Vec<_> =
-        offers.filter(can_win).filter_map(|offer| Some((offer.price()?, offer))).collect();
-    bids.sort_by_key(|(price, offer)| (price.amount, offer.position));
+        offers.filter(|offer| can_win(offer) && offer.price().is_some()).collect();
+    bids.sort_by_key(|offer| (offer.price().map(|price| price.amount), offer.position));
     bids
 }

@@ -143,14 +143,14 @@ impl AwardsView {
     /// is asked `against`. `None` when there is no such intent or task.
     pub fn of(state: &State, id: &EnvelopeId, against: Option<&EnvelopeId>) -> Option<Self> {
         let task = state.task(id);
-        let intent = state.intent(task.map_or(id, |task| &task.terms.intent))?;
+        let intent = state.intent(task.as_ref().map_or(id, |task| &task.terms.intent))?;
         let tasks = intent.tasks.iter().filter_map(|id| state.task(id));
-        let asked = tasks.filter(|one| task.is_none_or(|task| task.id == one.id));
+        let asked = tasks.filter(|one| task.as_ref().is_none_or(|task| task.id == one.id));
         Some(Self {
             intent: intent.id,
             outcome: intent.terms.outcome.to_string(),
-            auction: AuctionView::of(state, intent),
-            awards: asked.filter_map(|task| award(state, intent, task, against)).collect(),
+            auction: AuctionView::of(state, &intent),
+            awards: asked.filter_map(|task| award(state, &intent, &task, against)).collect(),
             as_of: state.next_position(),
         })
     }
@@ -164,11 +164,11 @@ fn award(
 ) -> Option<AwardView> {
     let chosen = state.offer(&task.terms.offer)?;
     let evaluation = task.terms.evaluation.as_ref();
-    let contest = Contest { state, intent, task, chosen, evaluation };
+    let contest = Contest { state, intent, task, chosen: &chosen, evaluation };
     let others = intent.offers.iter().filter(|id| **id != chosen.id);
     let others = others.filter(|id| against.is_none_or(|asked| asked == *id));
     let others = others.filter_map(|id| state.offer(id));
-    let mut others: Vec<ConsideredView> = others.map(|offer| contest.loser(offer)).collect();
+    let mut others: Vec<ConsideredView> = others.map(|offer| contest.loser(&offer)).collect();
     let out = |other: &ConsideredView| {
         other.reasons.iter().any(|reason| matches!(reason, NotChosen::Disqualified(_)))
     };
@@ -181,7 +181,7 @@ fn award(
         attempt: task.terms.attempt,
         method: evaluation.map(|evaluation| evaluation.method.to_string()),
         compared_at: evaluation.map(|evaluation| evaluation.as_of),
-        chosen: contest.considered(chosen, Vec::new()),
+        chosen: contest.considered(&chosen, Vec::new()),
         others,
     })
 }

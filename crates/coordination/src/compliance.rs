@@ -3,6 +3,7 @@
 //! Everything that a policy is asked comes from the log, so that anyone can ask again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 use tally_policy::request::{Action, Amount, Capability as AskedCapability, Claims, Execution};
@@ -97,7 +98,7 @@ pub fn policy_set(
         .chain(&intent.terms.policies)
         .chain(&offer.terms.policies)
         .chain(&capability.terms.policies);
-    let policies = applicable(state, Some(intent), capability, named).set(state).ok()?;
+    let policies = applicable(state, Some(intent), &capability, named).set(state).ok()?;
     (!policies.is_empty()).then(|| Digest(policies.digest().0))
 }
 
@@ -256,13 +257,13 @@ pub fn judge_start(
     at: Time,
 ) -> Result<Option<Digest>, Vec<String>> {
     let offer = state.offer(&start.offer);
-    let capability = offer.and_then(|offer| state.capability(&offer.terms.capability));
+    let capability = offer.as_ref().and_then(|offer| state.capability(&offer.terms.capability));
     let (Some(intent), Some(offer), Some(capability)) =
         (state.intent(&start.intent), offer, capability)
     else {
         return Err(vec!["its intent or offer is not in this ledger".into()]);
     };
-    let of = (intent, capability, offer);
+    let of = (&*intent, &*capability, &*offer);
     let policies = applicable_to_task(state, of, start).set(state);
     let policies = policies.map_err(|error| vec![error.to_string()])?;
     if policies.is_empty() {
@@ -282,14 +283,14 @@ pub fn judge_start(
 /// # Errors
 /// Why not, in words: one for each rule that denies.
 pub fn judge_running(state: &State, task: &Task, at: Time) -> Result<(), Vec<String>> {
-    let (Ok(policies), Some(of)) = (set(state, &task.policies), parts_of(state, task)) else {
+    let (Ok(policies), Some(parts)) = (set(state, &task.policies), parts_of(state, task)) else {
         return Ok(());
     };
     if policies.is_empty() {
         return Ok(());
     }
     let start = (&*task.terms, &task.initiator);
-    let request = task_request((state, &policies), of, start, Moment::Continue, at);
+    let request = task_request((state, &policies), parts.of(), start, Moment::Continue, at);
     denied(&policies, request).map_or(Ok(()), |(_, why)| Err(why))
 }
 
@@ -311,16 +312,17 @@ pub fn not_compliant(state: &State) -> Vec<NotCompliant> {
     let mut found = Vec::new();
     for intent in state.intents().filter(|intent| intent.is_open()) {
         let offers = intent.offers.iter().filter_map(|id| state.offer(id));
-        let live = |offer: &&Offer| offer.standing == OfferStanding::Live && !offer.is_expired(at);
+        let live =
+            |offer: &Arc<Offer>| offer.standing == OfferStanding::Live && !offer.is_expired(at);
         for offer in offers.filter(live) {
             let object = crate::Object::Offer(offer.id);
-            found
-                .extend(judge_offer(state, intent, offer, at).map(|n| (offer.position, object, n)));
+            let judged = judge_offer(state, &intent, &offer, at);
+            found.extend(judged.map(|n| (offer.position, object, n)));
         }
     }
     for task in state.tasks().filter(|task| task.is_live()) {
         let object = crate::Object::Task(task.id);
-        found.extend(judge_task(state, task, at).map(|n| (task.position, object, n)));
+        found.extend(judge_task(state, &task, at).map(|n| (task.position, object, n)));
     }
     found.sort_by_key(|(position, ..)| *position);
     found
@@ -335,19 +337,19 @@ fn judge_offer(state: &State, intent: &Intent, offer: &Offer, at: Time) -> Optio
     let capability = state.capability(&offer.terms.capability)?;
     let named = intent.terms.policies.iter().chain(&offer.terms.policies);
     let named = named.chain(&capability.terms.policies);
-    let policies = applicable(state, Some(intent), capability, named);
+    let policies = applicable(state, Some(intent), &capability, named);
     let policies = policies.set(state).ok()?;
     let asked = (state, &policies);
-    let request = offer_request(asked, intent, capability, &offer.terms, offer.price(), at);
+    let request = offer_request(asked, intent, &capability, &offer.terms, offer.price(), at);
     denied(&policies, request)
 }
 
 fn judge_task(state: &State, task: &Task, at: Time) -> Option<Denied> {
-    let of = parts_of(state, task)?;
-    let policies = applicable_to_task(state, of, &task.terms);
+    let parts = parts_of(state, task)?;
+    let policies = applicable_to_task(state, parts.of(), &task.terms);
     let policies = policies.set(state).ok()?;
     let start = (&*task.terms, &task.initiator);
-    let request = task_request((state, &policies), of, start, Moment::Continue, at);
+    let request = task_request((state, &policies), parts.of(), start, Moment::Continue, at);
     denied(&policies, request)
 }
 
@@ -363,12 +365,23 @@ pub(crate) fn applicable_to_task(
 }
 
 /// Intent, capability and offer of a task.
-pub(crate) fn parts_of<'s>(
-    state: &'s State,
-    task: &Task,
-) -> Option<(&'s Intent, &'s Capability, &'s Offer)> {
+pub(crate) struct Parts {
+    intent: Arc<Intent>,
+    capability: Arc<Capability>,
+    offer: Arc<Offer>,
+}
+
+impl Parts {
+    pub(crate) fn of(&self) -> (&Intent, &Capability, &Offer) {
+        (&self.intent, &self.capability, &self.offer)
+    }
+}
+
+/// What a task was started on.
+pub(crate) fn parts_of(state: &State, task: &Task) -> Option<Parts> {
     let offer = state.offer(&task.terms.offer)?;
-    Some((state.intent(&task.terms.intent)?, state.capability(&offer.terms.capability)?, offer))
+    let capability = state.capability(&offer.terms.capability)?;
+    Some(Parts { intent: state.intent(&task.terms.intent)?, capability, offer })
 }
 
 fn denied(policies: &PolicySet, request: Request) -> Option<Denied> {

@@ -237,7 +237,7 @@ fn is_trusted(state: &State, capability: &Capability, asked: &TrustCriterion) ->
     };
     state.claims(&capability.owner).chain(state.claims_on(&capability.id)).any(|attestation| {
         attestation.holds(at)
-            && issued(attestation)
+            && issued(&attestation)
             && matches!(&*attestation.statement, Attest::Claim(claim) if claim.kind == asked.claim)
     })
 }

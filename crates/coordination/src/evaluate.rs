@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use tally_protocol::message::{Candidate, Evaluation};
@@ -61,9 +62,9 @@ pub fn equal_weights() -> Vec<Measure> {
 /// Compares the offers on an intent that are live at this state and time. Factors without a weight
 /// do not count; weights of other names, and below 0, neither.
 pub fn evaluate(state: &State, intent: &Intent, weights: &[Measure], at: Time) -> Evaluation {
-    let live = |offer: &&Offer| offer.standing == OfferStanding::Live && !offer.is_expired(at);
+    let live = |offer: &Arc<Offer>| offer.standing == OfferStanding::Live && !offer.is_expired(at);
     let offers = intent.offers.iter().filter_map(|id| state.offer(id)).filter(live);
-    let offers: Vec<&Offer> = offers.collect();
+    let offers: Vec<Arc<Offer>> = offers.collect();
     let as_of = state.next_position().0;
     compare(state, intent, &Field::of(&offers), weights, as_of)
 }
@@ -74,7 +75,7 @@ pub fn evaluate(state: &State, intent: &Intent, weights: &[Measure], at: Time) -
 /// is that of the whole history.
 pub fn again(state: &State, intent: &Intent, evaluation: &Evaluation) -> Evaluation {
     let offers = evaluation.candidates.iter().filter_map(|given| state.offer(&given.offer));
-    let offers: Vec<&Offer> = offers.collect();
+    let offers: Vec<Arc<Offer>> = offers.collect();
     let believed = state.is_excerpt().then_some(evaluation);
     let field = Field { believed, ..Field::of(&offers) };
     compare(state, intent, &field, &evaluation.weights, evaluation.as_of)
@@ -108,7 +109,7 @@ fn compare(
 
 /// The offers that are compared, and the best of each kind among them.
 struct Field<'o> {
-    offers: Vec<&'o Offer>,
+    offers: &'o [Arc<Offer>],
     /// The evaluation that is believed about reliability.
     believed: Option<&'o Evaluation>,
     currency: Option<&'o Name>,
@@ -117,12 +118,12 @@ struct Field<'o> {
 }
 
 impl<'o> Field<'o> {
-    fn of(offers: &[&'o Offer]) -> Self {
+    fn of(offers: &'o [Arc<Offer>]) -> Self {
         let times = offers.iter().map(|offer| offer.terms.estimated_duration_us);
         let prices = || offers.iter().filter_map(|offer| offer.price());
         let currency = common_currency(prices());
         Self {
-            offers: offers.to_vec(),
+            offers,
             believed: None,
             currency,
             lowest_price: prices()
@@ -193,14 +194,15 @@ fn score(
     let capability = state.capability(&offer.terms.capability);
     Ok(match factor {
         Factor::Schema => {
-            let output = capability.and_then(|capability| capability.terms.output_schema.as_ref());
+            let output =
+                capability.as_ref().and_then(|capability| capability.terms.output_schema.as_ref());
             match fit(state, output, intent.terms.output_schema.as_ref()) {
                 Fit::Fits => BEST,
                 Fit::Unknown(_) => BEST / 2,
                 Fit::Misfits(_) => return Err("schema"),
             }
         }
-        Factor::Resources => match lacking(capability, offer, &intent.terms.resources) {
+        Factor::Resources => match lacking(capability.as_deref(), offer, &intent.terms.resources) {
             None => BEST,
             Some(_) => return Err("resources"),
         },

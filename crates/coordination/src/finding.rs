@@ -90,9 +90,9 @@ pub struct Finding {
 /// All findings at this state, in the order of the log: those that events showed, and those that
 /// follow from the ledger's time.
 pub fn findings(state: &State) -> Vec<Finding> {
-    let mut all: Vec<Finding> = state.shown().cloned().collect();
-    all.extend(state.tasks().filter_map(|task| overdue(state, task)));
-    all.extend(state.intents().flat_map(|intent| unopened(state, intent)));
+    let mut all: Vec<Finding> = state.shown().collect();
+    all.extend(state.tasks().filter_map(|task| overdue(state, &task)));
+    all.extend(state.intents().flat_map(|intent| unopened(state, &intent)));
     all.sort_by_key(|finding| (finding.position, finding.kind));
     all
 }

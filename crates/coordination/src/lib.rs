@@ -30,7 +30,7 @@ pub use refusal::{Cause, Object, Refusal, Rule};
 pub use rules::admit;
 pub use rules::observe::EQUIVOCATION;
 pub use state::{
-    Agent, Attestation, Capability, CapabilityStanding, Change, Deadline, Ended, Intent,
-    IntentStanding, KeyEnd, LateTerminal, Offer, OfferStanding, Policy, PolicyKey, Put, State,
-    Task, TaskState, TrackRecord,
+    Agent, Archive, ArchiveDamaged, Attestation, Capability, CapabilityStanding, Change, Deadline,
+    Ended, GENERATION_EVENTS, Intent, IntentStanding, KeyEnd, LateTerminal, Offer, OfferStanding,
+    Policy, PolicyKey, Put, RowChange, Rows, State, Task, TaskState, TrackRecord,
 };

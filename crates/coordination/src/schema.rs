@@ -14,6 +14,7 @@ use crate::state::State;
 #[derive(Clone)]
 pub struct Document {
     digest: Digest,
+    text: Arc<str>,
     schema: Arc<Schema>,
 }
 
@@ -22,10 +23,17 @@ impl Document {
     pub(crate) fn read(reference: &SchemaRef) -> Option<Result<Self, SchemaError>> {
         let text = reference.inline.as_str();
         let judged = reference.dialect == Some(Dialect::JsonSchema) && !text.is_empty();
-        judged.then(|| {
-            let schema = Arc::new(Schema::parse(text)?);
-            Ok(Self { digest: reference.digest, schema })
-        })
+        judged.then(|| Self::of_text(reference.digest, text))
+    }
+
+    /// Reads a text that has this digest.
+    pub(crate) fn of_text(digest: Digest, text: &str) -> Result<Self, SchemaError> {
+        Ok(Self { digest, text: text.into(), schema: Arc::new(Schema::parse(text)?) })
+    }
+
+    /// The document as it was carried.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// What it is known by: BLAKE3-256 of the document.

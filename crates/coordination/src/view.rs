@@ -1,6 +1,8 @@
 //! Objects as they are shown to people and programs: one form for the server's answers and for
 //! what is read straight from a data directory.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use tally_protocol::message::{
     CapabilityTerms, Discover, Evaluation, IntentTerms, Offer as OfferTerms,
@@ -151,7 +153,9 @@ fn search(
 ) -> (Vec<crate::Match>, Vec<crate::NearMiss>) {
     let searcher = scope.searcher.as_ref();
     let Some(id) = scope.capability else { return discover(state, criteria, searcher) };
-    let Some(capability) = state.capability(&id).cloned() else { return Default::default() };
+    let Some(capability) = state.capability(&id).map(Arc::unwrap_or_clone) else {
+        return Default::default();
+    };
     match why_not(state, criteria, searcher, &capability) {
         failed if failed.is_empty() => {
             (vec![crate::Match { capability, scores: Vec::new() }], Vec::new())
@@ -256,9 +260,9 @@ impl IntentView {
                 IntentStanding::Cancelled => "cancelled",
             }
             .into(),
-            offers: offers.map(|offer| OfferView::of(state, intent, offer)).collect(),
+            offers: offers.map(|offer| OfferView::of(state, intent, &offer)).collect(),
             auction: AuctionView::of(state, intent),
-            tasks: tasks.map(|task| TaskView::of(state, task)).collect(),
+            tasks: tasks.map(|task| TaskView::of(state, &task)).collect(),
             position: intent.position,
             recorded_at_us: intent.recorded_at,
         }
@@ -438,32 +442,32 @@ impl Selector {
 
 /// Intents that were asked for, newest first.
 pub fn intents(state: &State, selector: &Selector) -> Vec<IntentView> {
-    let candidates: Vec<&Intent> = match &selector.id {
+    let candidates: Vec<Arc<Intent>> = match &selector.id {
         Some(id) => state.intent(id).into_iter().collect(),
         None => state.intents().collect(),
     };
-    let mut wanted: Vec<&Intent> = candidates
+    let mut wanted: Vec<Arc<Intent>> = candidates
         .into_iter()
         .filter(|intent| selector.has_label(Some(intent)))
         .filter(|intent| !selector.live || intent.standing == IntentStanding::Open)
         .collect();
     wanted.sort_by_key(|intent| std::cmp::Reverse(intent.position));
-    wanted.into_iter().take(selector.most()).map(|intent| IntentView::of(state, intent)).collect()
+    wanted.into_iter().take(selector.most()).map(|intent| IntentView::of(state, &intent)).collect()
 }
 
 /// Tasks that were asked for, newest first.
 pub fn tasks(state: &State, selector: &Selector) -> Vec<TaskView> {
-    let candidates: Vec<&Task> = match &selector.id {
+    let candidates: Vec<Arc<Task>> = match &selector.id {
         Some(id) => state.task(id).into_iter().collect(),
         None => state.tasks().collect(),
     };
-    let mut wanted: Vec<&Task> = candidates
+    let mut wanted: Vec<Arc<Task>> = candidates
         .into_iter()
-        .filter(|task| selector.has_label(state.intent(&task.terms.intent)))
+        .filter(|task| selector.has_label(state.intent(&task.terms.intent).as_deref()))
         .filter(|task| !selector.live || task.is_live())
         .collect();
     wanted.sort_by_key(|task| std::cmp::Reverse(task.position));
-    wanted.into_iter().take(selector.most()).map(|task| TaskView::of(state, task)).collect()
+    wanted.into_iter().take(selector.most()).map(|task| TaskView::of(state, &task)).collect()
 }
 
 /// Open negotiations and running tasks that the policies in force do not allow (R21).

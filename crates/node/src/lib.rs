@@ -4,6 +4,7 @@
 //! function → one write and one fdatasync → everyone sees it. There is no gRPC here, and nothing
 //! here judges messages: that is `tally-coordination`.
 
+pub mod archive;
 mod attesting;
 mod clock;
 mod evidence;

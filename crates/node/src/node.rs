@@ -10,7 +10,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tally_coordination::{EQUIVOCATION, Finding, FindingKind, Object, Refusal, State};
+use tally_coordination::{
+    EQUIVOCATION, Finding, FindingKind, GENERATION_EVENTS, Object, Refusal, State,
+};
 use tally_projection::ProjectionError;
 use tally_protocol::message::{Observe, StateNotice};
 use tally_protocol::parts::{Name, Text};
@@ -22,8 +24,8 @@ use tally_provenance::Graph;
 use tally_store::fs::{FileSystem, RealFs};
 use tally_store::{
     AppendError as WriteError, LogReader, LogWriter, OpenError as StoreError, Options, Progress,
-    ReadError, ReadLimit, Rows, Run, SegmentLog, SegmentWriter, Tip, TreeError, TreeFiles,
-    TreeReader,
+    ReadError, ReadLimit, Rows, RowsError, Run, SegmentLog, SegmentWriter, Tip, TreeError,
+    TreeFiles, TreeReader,
 };
 use tally_tlog::{
     Checkpoint, ConsistencyProof, Cosigner, Hash, InclusionProof, NoteSigner, ProveError,
@@ -33,10 +35,11 @@ use tally_verify::evidence::Evidence;
 use tally_verify::{Judge, Trust};
 use tokio::sync::{Semaphore, watch};
 
+use crate::archive::{ArchiveError, StateRows};
 use crate::attesting;
 use crate::clock::{Clock, SystemClock};
 use crate::evidence::EvidenceFile;
-use crate::history::{HistoryError, fold_state, size_as_of};
+use crate::history::{HistoryError, size_as_of};
 use crate::index::{self, Index};
 use crate::metrics::CommitWatch;
 use crate::past::Past;
@@ -85,6 +88,8 @@ pub struct Config {
     pub agent: Option<AgentKey>,
     /// Projections beside the node's own.
     pub projections: Vec<Recipe>,
+    /// Events of a generation of the state in memory.
+    pub generation: NonZeroU64,
     /// After how many events the ledger's agent says again what the log has come to; never when
     /// nothing is said.
     pub state_digest_every: Option<NonZeroU64>,
@@ -103,6 +108,7 @@ impl Config {
             witnesses: None,
             agent: None,
             projections: Vec::new(),
+            generation: GENERATION_EVENTS,
             state_digest_every: None,
         }
     }
@@ -134,6 +140,9 @@ pub enum OpenError {
     /// The tree's nodes can't be used or rebuilt.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// The rows of the state can't be opened or made anew.
+    #[error(transparent)]
+    State(RowsError),
     /// A projection can't be opened or made anew.
     #[error(transparent)]
     Projection(#[from] ProjectionError),
@@ -185,6 +194,15 @@ pub enum OpenError {
         /// What the operating system says.
         source: std::io::Error,
     },
+}
+
+impl From<ArchiveError> for OpenError {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Rows(error) => Self::State(error),
+            ArchiveError::History(error) => Self::History(error),
+        }
+    }
 }
 
 /// Why a proof can't be given.
@@ -289,6 +307,9 @@ struct Inner {
     cosigned: watch::Receiver<Option<Cosigned>>,
     witnesses: Mutex<Option<JoinHandle<()>>>,
     attesting: Mutex<Option<JoinHandle<()>>>,
+    /// Writes generations of the state.
+    archive: Mutex<Option<JoinHandle<()>>>,
+    state_rows: StateRows,
     past: Mutex<Past>,
     /// Held while the ledger's own agent speaks, so that its chain has no gap.
     agent: tokio::sync::Mutex<Option<AgentKey>>,
@@ -313,11 +334,11 @@ impl Node {
         mut progress: impl FnMut(Progress),
     ) -> Result<Self, OpenError> {
         let Config { data, origin, signer, clock, seen, .. } = config;
-        let Config { witnesses, agent, projections, state_digest_every, .. } = config;
+        let Config { witnesses, agent, projections, generation, state_digest_every, .. } = config;
         let log_key = signer.verifier_key();
-        let opened = Opened::open(fs, &data, &log_key, &origin, &mut progress)?;
+        let opened = Opened::open(fs, &data, &log_key, (&origin, generation), &mut progress)?;
         check_seen(&seen, &origin, &opened.reader.tip(), &opened.tree.reader())?;
-        let Opened { mut writer, reader, tree, head } = opened;
+        let Opened { mut writer, reader, tree, head, state_rows } = opened;
         let evidence = open_evidence(&data)?;
         let epoch = writer.open_epoch("tally")?;
 
@@ -341,7 +362,7 @@ impl Node {
             let (tree, snapshots) = (tree_reader.clone(), snapshots.clone());
             Witnessing::start(witnesses, &data, (&log_key, &origin), tree, snapshots)
         });
-        let door = Door { writer: None, pipeline, watch, stopped, witnessing, agent };
+        let door = Door { writer: None, pipeline, watch, stopped, witnessing, agent, state_rows };
         let log = (log_key, reader, tree_reader);
         let own = (&*data, &clock, projections);
         let node = Self::assemble(log, own, snapshots.clone(), evidence, door)?;
@@ -375,8 +396,9 @@ impl Node {
     ) -> Result<(Self, Replica), OpenError> {
         let MirrorConfig { data, log_key, writer: address, cosigner, clock } = config;
         let origin = Origin::new(log_key.name().as_str()).expect("a key name is an origin");
-        let opened = Opened::open(fs, &data, &log_key, &origin, &mut progress)?;
-        let Opened { mut writer, reader, tree, head } = opened;
+        let every = (&origin, GENERATION_EVENTS);
+        let opened = Opened::open(fs, &data, &log_key, every, &mut progress)?;
+        let Opened { mut writer, reader, tree, head, state_rows } = opened;
         let evidence = open_evidence(&data)?;
         let epoch = writer.open_epoch("mirror")?;
 
@@ -397,6 +419,7 @@ impl Node {
             stopped,
             witnessing: Witnessing::none(),
             agent: None,
+            state_rows,
         };
         let log = (log_key, reader, tree_reader);
         let projections = (&*data, &clock, Vec::new());
@@ -415,10 +438,15 @@ impl Node {
         let recipes = [graph_recipe, index_recipe].into_iter().chain(others).collect();
         let (log, seen) = (Arc::clone(&reader), snapshots.clone());
         let projections = Projections::open(data, log, seen, clock, recipes)?;
+        let places = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
+        let state_rows = door.state_rows.clone();
+        let archive = door.state_rows.follow(snapshots.clone(), Arc::clone(&places));
         Ok(Self(Arc::new(Inner {
             log_key,
             writer: door.writer,
-            places: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+            places,
+            archive: Mutex::new(Some(archive)),
+            state_rows,
             pipeline: door.pipeline,
             reader,
             tree,
@@ -481,6 +509,11 @@ impl Node {
     /// Becomes `Some` when the ledger had to stop, with the cause.
     pub fn stopped(&self) -> watch::Receiver<Option<String>> {
         self.0.stopped.clone()
+    }
+
+    /// What is archived of the state.
+    pub fn state_rows(&self) -> &StateRows {
+        &self.0.state_rows
     }
 
     /// The projections that follow the log.
@@ -640,12 +673,13 @@ impl Node {
         self.0.pipeline.iter().for_each(Pipeline::close);
         let witnesses = self.0.witnesses.lock().expect("no holder of the lock panics").take();
         let attesting = self.0.attesting.lock().expect("no holder of the lock panics").take();
+        let archive = self.0.archive.lock().expect("no holder of the lock panics").take();
         let node = self.clone();
         let finish = move || {
             node.0.pipeline.iter().for_each(Pipeline::join);
             node.0.projections.shut_down();
-            for thread in witnesses.into_iter().chain(attesting) {
-                thread.join().expect("asking witnesses and computing digests does not panic");
+            for thread in witnesses.into_iter().chain(attesting).chain(archive) {
+                thread.join().expect("threads beside the pipeline do not panic");
             }
         };
         tokio::task::spawn_blocking(finish).await.expect("the threads end without a panic");
@@ -686,7 +720,7 @@ impl Node {
             finding.kind == FindingKind::Equivocation && finding.object == object
         };
         let agent = self.0.agent.lock().await;
-        if self.snapshot().state.shown().any(on_record) {
+        if self.snapshot().state.shown().any(|finding| on_record(&finding)) {
             return Ok(());
         }
         let notice = StateNotice { text, ..StateNotice::new(subject, state) };
@@ -823,6 +857,7 @@ struct Opened {
     reader: Arc<dyn LogReader>,
     tree: TreeFiles,
     head: Head,
+    state_rows: StateRows,
 }
 
 impl Opened {
@@ -830,7 +865,7 @@ impl Opened {
         fs: Arc<dyn FileSystem>,
         data: &Path,
         log_key: &VerifierKey,
-        origin: &Origin,
+        (origin, generation): (&Origin, NonZeroU64),
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, OpenError> {
         let options = Options::default();
@@ -844,8 +879,9 @@ impl Opened {
         let (tree, frontier, nodes) =
             TreeFiles::open_on(fs, &data.join("tree"), &tip, &*reader, progress)?;
         tracing::info!(?nodes, "rebuildable parts opened");
-        let head = Head { state: fold_state(&*reader)?, frontier, chain: tip.chain };
-        Ok(Self { writer, reader, tree, head })
+        let (state_rows, state) = StateRows::open(data, &*reader, generation)?;
+        let head = Head { state, frontier, chain: tip.chain };
+        Ok(Self { writer, reader, tree, head, state_rows })
     }
 }
 
@@ -857,6 +893,7 @@ struct Door {
     stopped: watch::Receiver<Option<String>>,
     witnessing: Witnessing,
     agent: Option<AgentKey>,
+    state_rows: StateRows,
 }
 
 type Announcing = (watch::Sender<Arc<Snapshot>>, watch::Receiver<Arc<Snapshot>>);

@@ -93,7 +93,7 @@ fn decide(
     recorded_at: Time,
     nodes: &mut Vec<(NodeId, Hash)>,
 ) -> Verdict {
-    if let Some(position) = next.state.position_of(&envelope.id()) {
+    if let Some(position) = next.state.repeated(envelope) {
         return Verdict::Duplicate(position);
     }
     match admit(&next.state, envelope.id(), envelope.envelope(), recorded_at) {

@@ -12,6 +12,7 @@
 
 pub mod as_of;
 mod canonical;
+mod body;
 pub mod envelope;
 pub mod equivocation;
 pub mod event;

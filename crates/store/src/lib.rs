@@ -61,6 +61,7 @@ pub mod scan;
 mod sealed;
 mod tear;
 pub mod tree;
+mod view;
 mod writer;
 
 pub use copy::{Copied, CopyError, copy_log, copy_log_on};
@@ -79,4 +80,5 @@ pub use repair::repair;
 pub use rows::{Change, Quarantined, Rows, RowsError, RowsId, RowsSnapshot, RowsState};
 pub use scan::{Located, Scan, ScanError, Scanned, SegmentStart, scan};
 pub use tree::{RECENT_NODES, TreeError, TreeFiles, TreeReader, TreeReport};
+pub use view::RowsView;
 pub use writer::SegmentWriter;

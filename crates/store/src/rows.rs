@@ -139,7 +139,7 @@ pub struct Rows {
     id: RowsId,
     dir: PathBuf,
     /// Held as long as they are open.
-    _lock: Box<dyn DiskFile>,
+    lock: Mutex<Option<Box<dyn DiskFile>>>,
     /// `None` only while it is opened again, or when that failed.
     engine: RwLock<Option<Engine>>,
     cursor: Mutex<Position>,
@@ -154,9 +154,9 @@ enum Look {
     Whole,
 }
 
-struct Engine {
-    database: Database,
-    rows: Keyspace,
+pub(crate) struct Engine {
+    pub(crate) database: Database,
+    pub(crate) rows: Keyspace,
     quarantine: Keyspace,
     meta: Keyspace,
 }
@@ -177,10 +177,10 @@ impl Rows {
     ///
     /// [`RowsError`]: open elsewhere, or not even new rows can be made.
     pub fn open(dir: &Path, id: RowsId, size: TreeSize) -> Result<(Self, RowsState), RowsError> {
-        let lock = lock(dir)?;
+        let lock = Mutex::new(Some(lock(dir)?));
         let (engine, cursor, state) = Engine::open(dir, &id, size, Look::Start)?;
         let (engine, cursor) = (RwLock::new(Some(engine)), Mutex::new(cursor));
-        Ok((Self { id, dir: dir.to_owned(), _lock: lock, engine, cursor }, state))
+        Ok((Self { id, dir: dir.to_owned(), lock, engine, cursor }, state))
     }
 
     /// Opens the engine again after [`Rows::commit`] failed: an engine that failed once refuses
@@ -323,7 +323,21 @@ impl Rows {
         self.snapshot()?.digest()
     }
 
-    fn engine(&self) -> RwLockReadGuard<'_, Option<Engine>> {
+    /// Closes and seals them: what is asked or written afterwards fails.
+    pub fn close(&self) {
+        let engine = self.engine.write().unwrap_or_else(PoisonError::into_inner).take();
+        // Without a seal they are rebuilt, which is what a failure here comes to.
+        if let Some(engine) = engine
+            && engine.database.persist(PersistMode::SyncAll).is_ok()
+            && !self.dir.with_extension(TRIAL_SUFFIX).exists()
+        {
+            drop(engine);
+            let _unsealed = seal(&self.dir);
+        }
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    pub(crate) fn engine(&self) -> RwLockReadGuard<'_, Option<Engine>> {
         self.engine.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -357,15 +371,7 @@ impl RowsSnapshot {
 
 impl Drop for Rows {
     fn drop(&mut self) {
-        let engine = self.engine.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        // Without a seal they are rebuilt, which is what a failure here comes to.
-        if let Some(engine) = engine
-            && engine.database.persist(PersistMode::SyncAll).is_ok()
-            && !self.dir.with_extension(TRIAL_SUFFIX).exists()
-        {
-            drop(engine);
-            let _unsealed = seal(&self.dir);
-        }
+        self.close();
     }
 }
 

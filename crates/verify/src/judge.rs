@@ -111,7 +111,7 @@ impl Judge {
             Ok(envelope) => envelope,
             Err(fault) => return bad(fault.rule(), fault.to_string()),
         };
-        if let Some(first) = self.rerun.state.position_of(&envelope.id()) {
+        if let Some(first) = self.rerun.state.repeated(&envelope) {
             return bad("position", format!("the envelope stands at {first} already"));
         }
         let at = event.recorded_at();

@@ -1,5 +1,7 @@
 //! Which offers to award (R15, R16).
 
+use std::sync::Arc;
+
 use tally_coordination::evaluate::{self, Factor, METHOD};
 use tally_coordination::{Intent, Offer, OfferStanding, State};
 use tally_protocol::message::{Candidate, Evaluation, IntentTerms, Outcome, Selection};
@@ -32,7 +34,7 @@ pub trait Awarder: Send + Sync {
     /// ledger's method, the best: the ledger refuses another.
     fn choose(&self, state: &State, intent: &Intent, evaluation: &Evaluation) -> Vec<EnvelopeId> {
         let _ = intent;
-        live(state, evaluation).map(|offer| offer.id).take(1).collect()
+        live(state, evaluation).first().map(|offer| offer.id).into_iter().collect()
     }
 }
 
@@ -65,7 +67,7 @@ impl Awarder for Collaborative {
     }
 
     fn choose(&self, state: &State, intent: &Intent, evaluation: &Evaluation) -> Vec<EnvelopeId> {
-        let offers: Vec<&Offer> = live(state, evaluation).collect();
+        let offers = live(state, evaluation);
         let (mut chosen, mut sets) = (Vec::new(), MAX_SETS);
         match cover(&uncovered(state, intent), &offers, &mut chosen, &mut sets) {
             true => chosen,
@@ -104,10 +106,10 @@ impl Awarder for PolicyConstrained {
 }
 
 /// Offers of an evaluation that can be awarded, best first.
-fn live<'s>(state: &'s State, evaluation: &Evaluation) -> impl Iterator<Item = &'s Offer> {
+fn live(state: &State, evaluation: &Evaluation) -> Vec<Arc<Offer>> {
     let ranked = evaluate::ranked(state, evaluation).into_iter();
-    let offers: Vec<&Offer> = ranked.filter_map(|given| state.offer(&given.offer)).collect();
-    offers.into_iter().filter(|offer| offer.standing == OfferStanding::Live)
+    let offers = ranked.filter_map(|given| state.offer(&given.offer));
+    offers.filter(|offer| offer.standing == OfferStanding::Live).collect()
 }
 
 /// Parts that no task covers which is live or has succeeded.
@@ -115,12 +117,17 @@ pub(super) fn uncovered<'s>(state: &'s State, intent: &'s Intent) -> Vec<&'s Nam
     let tasks = intent.tasks.iter().filter_map(|id| state.task(id));
     let counts = tasks.filter(|task| task.ended.is_none_or(|e| e.outcome == Outcome::Succeeded));
     let offers = counts.filter_map(|task| state.offer(&task.terms.offer));
-    let covered: Vec<&Name> = offers.flat_map(|offer| &offer.terms.covers).collect();
+    let covered: Vec<Name> = offers.flat_map(|offer| offer.terms.covers.clone()).collect();
     intent.terms.parts.iter().filter(|part| !covered.contains(part)).collect()
 }
 
 /// The first set, in the order of the offers, that covers all parts once.
-fn cover(parts: &[&Name], offers: &[&Offer], chosen: &mut Vec<EnvelopeId>, sets: &mut u32) -> bool {
+fn cover(
+    parts: &[&Name],
+    offers: &[Arc<Offer>],
+    chosen: &mut Vec<EnvelopeId>,
+    sets: &mut u32,
+) -> bool {
     let Some(first) = parts.first() else { return true };
     for offer in offers.iter().filter(|offer| offer.terms.covers.contains(first)) {
         let Some(left) = sets.checked_sub(1) else { return false };

@@ -126,7 +126,10 @@ impl<W: Worker> Execution<W> {
             (None, Some(_)) => Some(End::Cancelled),
             (None, None) => None,
         };
-        self.agent.observer().until(|state| end(state.task(&self.task)?)).await
+        self.agent
+            .observer()
+            .until(|state| state.task(&self.task).and_then(|task| end(&task)))
+            .await
     }
 
     /// Reports progress and, when there is none, that the work goes on; until it may not.

@@ -87,9 +87,9 @@ impl<A: Awarder> Initiator<A> {
             let Some(found) = state.intent(&intent) else {
                 return Err(GoalError::Closed { intent, standing: None });
             };
-            let acted = match self.next_step(&state, found, goal, now) {
-                Step::Achieved => return self.achieved(&state, found).await,
-                Step::GiveUp => return Err(self.give_up(&state, found).await?),
+            let acted = match self.next_step(&state, &found, goal, now) {
+                Step::Achieved => return self.achieved(&state, &found).await,
+                Step::GiveUp => return Err(self.give_up(&state, &found).await?),
                 Step::Wait(until) => {
                     tokio::select! {
                         news = self.agent.news(&state) => news?,
@@ -97,7 +97,7 @@ impl<A: Awarder> Initiator<A> {
                     }
                     continue;
                 }
-                Step::Abandon(task) => self.abandon(found, task).await?,
+                Step::Abandon(task) => self.abandon(&found, task).await?,
                 Step::Award(offers) => self.award(&offers, goal, intent).await?,
             };
             match acted {
@@ -142,7 +142,7 @@ impl<A: Awarder> Initiator<A> {
             IntentStanding::Fulfilled => return Step::Achieved,
             IntentStanding::Superseded(_) | IntentStanding::Cancelled => return Step::GiveUp,
         }
-        let live: Vec<&Task> = tasks(state, intent).filter(|task| task.is_live()).collect();
+        let live: Vec<Arc<Task>> = tasks(state, intent).filter(|task| task.is_live()).collect();
         if let Some(task) = live.iter().find(|task| !task.overdue(now).is_empty()) {
             return Step::Abandon(task.id);
         }
@@ -211,7 +211,7 @@ impl<A: Awarder> Initiator<A> {
             let (Some(intent), Some(offer)) = (state.intent(&intent), state.offer(id)) else {
                 break;
             };
-            let mut start = self.start(&state, intent, offer, goal, now);
+            let mut start = self.start(&state, &intent, &offer, goal, now);
             let said = match compliance::judge_start(&state, &start, &self.agent.id(), now) {
                 Ok(policy_set) => {
                     start.policy_set = policy_set;
@@ -245,14 +245,14 @@ impl<A: Awarder> Initiator<A> {
         now: Time,
     ) -> TaskStart {
         let replaced = failed(state, intent, Some(offer));
-        let again = replaced.map(|task| task.terms.offer);
+        let again = replaced.as_ref().map(|task| task.terms.offer);
         let evaluation = self.awarder.evaluate(state, intent, again, now);
         let recorded = evaluation.candidates.len() <= MAX_CANDIDATES;
         let won = auction::result(state, intent, None).map(|result| result.price);
         TaskStart {
             depends_on: goal.depends_on.clone(),
             output_schema: intent.terms.output_schema.clone(),
-            replaces: replaced.map(|task| task.id),
+            replaces: replaced.as_ref().map(|task| task.id),
             deadlines: goal.patience.deadlines(now),
             evaluation: recorded.then_some(evaluation),
             price: won.or_else(|| offer.price().cloned()),
@@ -288,7 +288,7 @@ impl<A: Awarder> Initiator<A> {
         let Some(task) = failed(state, intent, None) else {
             return Ok(GoalError::NoOffer { intent: id });
         };
-        let done = self.receipt(task).await?;
+        let done = self.receipt(&task).await?;
         Ok(GoalError::Failed {
             intent: id,
             attempt: task.terms.attempt,
@@ -299,8 +299,9 @@ impl<A: Awarder> Initiator<A> {
 
     async fn achieved(&self, state: &State, intent: &Intent) -> Result<Achieved, GoalError> {
         let succeeded =
-            |task: &&Task| task.ended.is_some_and(|end| end.outcome == Outcome::Succeeded);
-        let tasks: Vec<Task> = tasks(state, intent).filter(succeeded).cloned().collect();
+            |task: &Arc<Task>| task.ended.is_some_and(|end| end.outcome == Outcome::Succeeded);
+        let tasks = tasks(state, intent).filter(succeeded).map(Arc::unwrap_or_clone);
+        let tasks: Vec<Task> = tasks.collect();
         let mut outputs: Vec<DataRef> = Vec::new();
         for task in &tasks {
             outputs.extend(self.receipt(task).await?.outputs);
@@ -322,18 +323,18 @@ impl<A: Awarder> Initiator<A> {
     }
 }
 
-fn tasks<'s>(state: &'s State, intent: &'s Intent) -> impl Iterator<Item = &'s Task> {
+fn tasks<'s>(state: &'s State, intent: &'s Intent) -> impl Iterator<Item = Arc<Task>> {
     intent.tasks.iter().filter_map(|id| state.task(id))
 }
 
 /// The last task that ended without success and was not tried again; of an intent in parts, one
 /// whose parts the next offer covers.
-fn failed<'s>(state: &'s State, intent: &'s Intent, next: Option<&Offer>) -> Option<&'s Task> {
+fn failed(state: &State, intent: &Intent, next: Option<&Offer>) -> Option<Arc<Task>> {
     let ended = tasks(state, intent).filter(|task| {
         let failed = task.ended.is_some_and(|ended| ended.outcome != Outcome::Succeeded);
         failed && task.replaced_by.is_none()
     });
-    let shares = |task: &&Task| {
+    let shares = |task: &Arc<Task>| {
         let (Some(next), Some(before)) = (next, state.offer(&task.terms.offer)) else {
             return true;
         };

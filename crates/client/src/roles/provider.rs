@@ -114,13 +114,14 @@ impl<B: Bidder, W: Worker> Provider<B, W> {
     // -------------------------------------------------------------- offers
 
     async fn offer(&mut self, state: &State, now: Time) -> Result<(), Error> {
-        let others = |intent: &&Intent| !self.agent.is_me(state, &intent.author);
-        let in_time = |intent: &&Intent| intent.terms.deadline_us.is_none_or(|last| now <= last);
+        let others = |intent: &Arc<Intent>| !self.agent.is_me(state, &intent.author);
+        let in_time =
+            |intent: &Arc<Intent>| intent.terms.deadline_us.is_none_or(|last| now <= last);
         let open = state.intents().filter(|intent| intent.is_open()).filter(in_time);
-        let mut open: Vec<&Intent> = open.filter(others).collect();
+        let mut open: Vec<Arc<Intent>> = open.filter(others).collect();
         open.sort_by_key(|intent| intent.position);
         for intent in open {
-            let Some(Offering { terms, secret }) = self.offering(state, intent, now) else {
+            let Some(Offering { terms, secret }) = self.offering(state, &intent, now) else {
                 continue;
             };
             let context = context(intent.trace_id, intent.id);
@@ -155,7 +156,7 @@ impl<B: Bidder, W: Worker> Provider<B, W> {
         }
         let mut bid = self.bidder.bid(state, intent)?;
         if let Some(auction) = english {
-            bid.price = Some(underbid(state, intent, auction, &bid, own)?);
+            bid.price = Some(underbid(state, intent, auction, &bid, own.as_deref())?);
         }
         let capability = state.capability_named(&self.agent.id(), &bid.capability)?;
         let amount = bid.price.as_ref().map(|price| price.amount);
@@ -213,7 +214,7 @@ impl<B: Bidder, W: Worker> Provider<B, W> {
     // -------------------------------------------------------------- tasks
 
     fn take_on(&mut self, state: &State) {
-        let own = |task: &&tally_coordination::Task| self.agent.is_me(state, &task.executor);
+        let own = |task: &Arc<tally_coordination::Task>| self.agent.is_me(state, &task.executor);
         for task in state.tasks().filter(|task| task.is_live()).filter(own) {
             if self.taken.insert(task.id) {
                 let (agent, worker) = (Arc::clone(&self.agent), Arc::clone(&self.worker));
@@ -224,7 +225,8 @@ impl<B: Bidder, W: Worker> Provider<B, W> {
 }
 
 fn bids_until(state: &State, intent: &EnvelopeId) -> Option<Time> {
-    let (_, auction) = auction::auction(&state.intent(intent)?.terms)?;
+    let intent = state.intent(intent)?;
+    let (_, auction) = auction::auction(&intent.terms)?;
     Some(auction.bids_until_us)
 }
 
@@ -238,7 +240,8 @@ fn underbid(
     own: Option<&Offer>,
 ) -> Option<Price> {
     let lowest = auction::lowest(state, intent);
-    let leads = own.is_some_and(|own| own.standing == OfferStanding::Live && own.price() == lowest);
+    let is_lowest = |own: &Offer| own.price() == lowest.as_ref();
+    let leads = own.is_some_and(|own| own.standing == OfferStanding::Live && is_lowest(own));
     if leads {
         return None;
     }

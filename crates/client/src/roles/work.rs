@@ -1,5 +1,7 @@
 //! What to do.
 
+use std::sync::Arc;
+
 use tally_coordination::{Capability, Intent, Offer, State, Task};
 use tally_protocol::parts::{DataRef, Document, Measure, Name, Uri};
 use tally_protocol::{Digest, EnvelopeId, Fault};
@@ -9,22 +11,22 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub struct Job {
     /// The task, as it stood when the job began.
-    pub task: Task,
+    pub task: Arc<Task>,
     /// The intent.
-    pub intent: Intent,
+    pub intent: Arc<Intent>,
     /// The offer that was accepted.
-    pub offer: Offer,
+    pub offer: Arc<Offer>,
     /// The capability that was offered.
-    pub capability: Capability,
+    pub capability: Arc<Capability>,
     percent: watch::Sender<u32>,
 }
 
 impl Job {
     pub(super) fn find(state: &State, task: &EnvelopeId) -> Option<Self> {
-        let task = state.task(task)?.clone();
-        let offer = state.offer(&task.terms.offer)?.clone();
-        let capability = state.capability(&offer.terms.capability)?.clone();
-        let intent = state.intent(&task.terms.intent)?.clone();
+        let task = state.task(task)?;
+        let offer = state.offer(&task.terms.offer)?;
+        let capability = state.capability(&offer.terms.capability)?;
+        let intent = state.intent(&task.terms.intent)?;
         let percent = watch::Sender::new(task.percent);
         Some(Self { task, intent, offer, capability, percent })
     }

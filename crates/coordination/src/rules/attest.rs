@@ -102,11 +102,11 @@ fn passed_on(
 /// Whether a delegation, and each that it passes on, holds and lets its delegate do this.
 pub(super) fn covers(
     context: &Context<'_>,
-    attestation: &Attestation,
+    attestation: &Arc<Attestation>,
     intent: &Intent,
     scope: DelegationScope,
 ) -> bool {
-    let mut next = Some(attestation);
+    let mut next = Some(Arc::clone(attestation));
     while let Some(attestation) = next {
         let Attest::Delegate(delegation) = &*attestation.statement else { return false };
         // A delegation names any version of the intent and outlives its revisions.
@@ -168,5 +168,5 @@ fn revoke(context: &Context<'_>, revocation: &Revocation) -> Verdict {
     if attestation.revoked {
         return Err(Refusal::new(Rule::AttestLive, object, FIELD, "is revoked"));
     }
-    Ok(vec![Put::Attestation(Attestation { revoked: true, ..attestation.clone() })])
+    Ok(vec![Put::Attestation(Attestation { revoked: true, ..attestation.as_ref().clone() })])
 }

@@ -75,20 +75,16 @@ pub(super) fn all_covered(
     if outcome == Outcome::Succeeded
         && let Some(offer) = context.state.offer(&ending.terms.offer)
     {
-        done.extend(&offer.terms.covers);
+        done.extend(offer.terms.covers.iter().cloned());
     }
-    intent.terms.parts.iter().all(|part| done.contains(&part))
+    intent.terms.parts.iter().all(|part| done.contains(part))
 }
 
-fn covered<'c>(
-    context: &'c Context<'_>,
-    intent: &Intent,
-    counts: impl Fn(&Task) -> bool,
-) -> Vec<&'c Name> {
+fn covered(context: &Context<'_>, intent: &Intent, counts: impl Fn(&Task) -> bool) -> Vec<Name> {
     let tasks = intent.tasks.iter().filter_map(|id| context.state.task(id));
     let offers =
         tasks.filter(|task| counts(task)).filter_map(|task| context.state.offer(&task.terms.offer));
-    offers.flat_map(|offer| &offer.terms.covers).collect()
+    offers.flat_map(|offer| offer.terms.covers.clone()).collect()
 }
 
 /// R14: the capability gives what the task asks for.
@@ -147,7 +143,7 @@ fn check_evaluation(
         return Ok(Some(computed));
     }
     let best = evaluate::ranked(state, stated).into_iter().find(|candidate| {
-        state.offer(&candidate.offer).is_some_and(&can_win)
+        state.offer(&candidate.offer).is_some_and(|offer| can_win(&offer))
             && Some(candidate.offer) != again.filter(|again| *again != message.offer)
     });
     match best {
@@ -194,7 +190,7 @@ pub(super) fn check_policies(
     const FIELD: &str = "task_start.policy_set";
     let object = Object::Task(context.id);
     let capability = context.capability(&offer.terms.capability, "task_start.offer")?;
-    let of = (intent, capability, offer);
+    let of = (intent, &*capability, offer);
     let applicable = compliance::applicable_to_task(context.state, of, message);
     let policies = context.policy_set(&applicable, object, FIELD)?;
     let expected = (!policies.is_empty()).then(|| policies.digest().0);
@@ -222,10 +218,11 @@ pub(super) fn still_allowed(
 ) -> Result<(), Refusal> {
     let object = Object::Task(task.id);
     let Ok(policies) = compliance::set(context.state, &task.policies) else { return Ok(()) };
-    let Some(of) = compliance::parts_of(context.state, task) else { return Ok(()) };
+    let Some(parts) = compliance::parts_of(context.state, task) else { return Ok(()) };
     let request = || {
         let start = (&*task.terms, &task.initiator);
-        compliance::task_request((context.state, &policies), of, start, moment, context.at)
+        let asked = (context.state, &policies);
+        compliance::task_request(asked, parts.of(), start, moment, context.at)
     };
     context.allowed(&policies, request, object, field)
 }

@@ -128,7 +128,7 @@ fn check_step(
     let object = Object::Intent(intent.id);
     let refuse = |found| Err(Refusal::new(Rule::AuctionStep, object, FIELD, found));
     let lowest = auction::lowest(context.state, intent);
-    let currency = auction.reserve.as_ref().or(lowest).map(|price| &price.currency);
+    let currency = auction.reserve.as_ref().or(lowest.as_ref()).map(|price| &price.currency);
     if let Some(currency) = currency.filter(|currency| **currency != price.currency) {
         return refuse(format!("is bid for in {currency}"));
     }
@@ -136,7 +136,7 @@ fn check_step(
     {
         return refuse(format!("has a reserve of {}", reserve.amount));
     }
-    match lowest {
+    match &lowest {
         Some(lowest) if price.amount.saturating_add(auction.min_step) > lowest.amount => {
             let step = auction.min_step;
             refuse(format!("has a bid of {}, the next is lower by {step}", lowest.amount))
@@ -170,7 +170,7 @@ pub(super) fn reveal(context: &Context<'_>, message: &Reveal) -> Verdict {
         let found = format!("is {}'s", bid.provider);
         return Err(Refusal::new(Rule::OfferProvider, object, FIELD, found));
     }
-    offer::live(context, bid, FIELD)?;
+    offer::live(context, &bid, FIELD)?;
     let intent = context.intent(&bid.terms.intent, FIELD)?;
     let refuse =
         |field, found: String| Err(Refusal::new(Rule::AuctionReveal, object, field, found));
@@ -198,7 +198,7 @@ pub(super) fn reveal(context: &Context<'_>, message: &Reveal) -> Verdict {
             return refuse("negotiate.reveal.price", found);
         }
     }
-    Ok(vec![Put::Offer(Offer { revealed: Some(price.clone()), ..bid.clone() })])
+    Ok(vec![Put::Offer(Offer { revealed: Some(price.clone()), ..bid.as_ref().clone() })])
 }
 
 /// The award goes to the winner of the auction, at the price that the auction comes to; without

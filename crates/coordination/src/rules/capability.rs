@@ -65,7 +65,7 @@ fn revise(context: &Context<'_>, revision: &CapabilityRevision) -> Verdict {
     let version = version(context, terms, earlier.root);
     allowed(context, &version, "advertise_capability.revise")?;
     let standing = CapabilityStanding::Superseded(context.id);
-    puts.push(Put::Capability(Capability { standing, ..earlier.clone() }));
+    puts.push(Put::Capability(Capability { standing, ..earlier.as_ref().clone() }));
     puts.push(Put::Capability(version));
     Ok(puts)
 }
@@ -74,7 +74,7 @@ fn retire(context: &Context<'_>, retirement: &CapabilityRetirement) -> Verdict {
     const FIELD: &str = "advertise_capability.retire.capability";
     let earlier = own_in_force(context, &retirement.capability, FIELD)?;
     let standing = CapabilityStanding::Retired;
-    Ok(vec![Put::Capability(Capability { standing, ..earlier.clone() })])
+    Ok(vec![Put::Capability(Capability { standing, ..earlier.as_ref().clone() })])
 }
 
 fn version(context: &Context<'_>, terms: &CapabilityTerms, root: EnvelopeId) -> Capability {
@@ -89,18 +89,18 @@ fn version(context: &Context<'_>, terms: &CapabilityTerms, root: EnvelopeId) -> 
     }
 }
 
-fn own_in_force<'c>(
-    context: &'c Context<'_>,
+fn own_in_force(
+    context: &Context<'_>,
     id: &EnvelopeId,
     field: &'static str,
-) -> Result<&'c Capability, Refusal> {
+) -> Result<Arc<Capability>, Refusal> {
     let capability = context.capability(id, field)?;
     let object = Object::Capability(*id);
     if !context.is_author(&capability.owner) {
         let found = format!("belongs to {}", capability.owner);
         return Err(Refusal::new(Rule::CapabilityOwner, object, field, found));
     }
-    in_force(capability, field)?;
+    in_force(&capability, field)?;
     Ok(capability)
 }
 

@@ -49,7 +49,7 @@ fn revise(context: &Context<'_>, revision: &IntentRevision) -> Verdict {
     let mut puts = schemas(context, terms)?;
     bids::check_terms(context, terms, "intent.revise.terms.auction")?;
     let standing = IntentStanding::Superseded(context.id);
-    puts.push(Put::Intent(Intent { standing, ..earlier.clone() }));
+    puts.push(Put::Intent(Intent { standing, ..earlier.as_ref().clone() }));
     puts.push(Put::Intent(version(context, terms, earlier.root)));
     Ok(puts)
 }
@@ -57,7 +57,7 @@ fn revise(context: &Context<'_>, revision: &IntentRevision) -> Verdict {
 fn cancel(context: &Context<'_>, cancellation: &IntentCancellation) -> Verdict {
     let earlier = own_open(context, &cancellation.intent, "intent.cancel.intent")?;
     let standing = IntentStanding::Cancelled;
-    Ok(vec![Put::Intent(Intent { standing, ..earlier.clone() })])
+    Ok(vec![Put::Intent(Intent { standing, ..earlier.as_ref().clone() })])
 }
 
 fn version(context: &Context<'_>, terms: &IntentTerms, root: EnvelopeId) -> Intent {
@@ -77,17 +77,17 @@ fn version(context: &Context<'_>, terms: &IntentTerms, root: EnvelopeId) -> Inte
     }
 }
 
-fn own_open<'c>(
-    context: &'c Context<'_>,
+fn own_open(
+    context: &Context<'_>,
     id: &EnvelopeId,
     field: &'static str,
-) -> Result<&'c Intent, Refusal> {
+) -> Result<Arc<Intent>, Refusal> {
     let intent = context.intent(id, field)?;
     if !context.is_author(&intent.author) {
         let found = format!("is {}'s", intent.author);
         return Err(Refusal::new(Rule::IntentAuthor, Object::Intent(*id), field, found));
     }
-    open_now(intent, field)?;
+    open_now(&intent, field)?;
     Ok(intent)
 }
 

@@ -10,10 +10,11 @@ mod capability;
 mod intent;
 pub(crate) mod observe;
 mod offer;
-mod policy;
+pub(crate) mod policy;
 mod task;
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use tally_policy::{PolicySet, Record, Request};
 use tally_protocol::parts::{PolicyRef, Schema as SchemaRef};
@@ -98,19 +99,19 @@ impl Context<'_> {
         self.state.next_position()
     }
 
-    fn capability(&self, id: &EnvelopeId, field: &'static str) -> Result<&Capability, Refusal> {
+    fn capability(&self, id: &EnvelopeId, field: &'static str) -> Result<Arc<Capability>, Refusal> {
         self.object(id, field, "capability", self.state.capability(id))
     }
 
-    fn intent(&self, id: &EnvelopeId, field: &'static str) -> Result<&Intent, Refusal> {
+    fn intent(&self, id: &EnvelopeId, field: &'static str) -> Result<Arc<Intent>, Refusal> {
         self.object(id, field, "intent", self.state.intent(id))
     }
 
-    fn offer(&self, id: &EnvelopeId, field: &'static str) -> Result<&Offer, Refusal> {
+    fn offer(&self, id: &EnvelopeId, field: &'static str) -> Result<Arc<Offer>, Refusal> {
         self.object(id, field, "offer", self.state.offer(id))
     }
 
-    fn task(&self, id: &EnvelopeId, field: &'static str) -> Result<&Task, Refusal> {
+    fn task(&self, id: &EnvelopeId, field: &'static str) -> Result<Arc<Task>, Refusal> {
         self.object(id, field, "task", self.state.task(id))
     }
 
@@ -122,13 +123,13 @@ impl Context<'_> {
         self.task(id, field).map(|_| ())
     }
 
-    fn object<'o, T>(
+    fn object<T>(
         &self,
         id: &EnvelopeId,
         field: &'static str,
         kind: &'static str,
-        object: Option<&'o T>,
-    ) -> Result<&'o T, Refusal> {
+        object: Option<Arc<T>>,
+    ) -> Result<Arc<T>, Refusal> {
         if let Some(object) = object {
             return Ok(object);
         }

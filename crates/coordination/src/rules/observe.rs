@@ -17,7 +17,7 @@ pub(super) fn observe(context: &Context<'_>, message: &Observe) -> Verdict {
         Observe::TaskStatus(id) => {
             let task = context.task(id, "observe.task_status")?;
             allow(
-                sees_task(context.state, task, author),
+                sees_task(context.state, &task, author),
                 Object::Task(*id),
                 "observe.task_status",
             )?;
@@ -25,7 +25,7 @@ pub(super) fn observe(context: &Context<'_>, message: &Observe) -> Verdict {
         Observe::CoordinationGraph(id) => {
             const FIELD: &str = "observe.coordination_graph";
             let intent = context.intent(id, FIELD)?;
-            allow(sees_intent(context.state, intent, author), Object::Intent(*id), FIELD)?;
+            allow(sees_intent(context.state, &intent, author), Object::Intent(*id), FIELD)?;
         }
         // A trace spans owners; what it leads to is answered object by object.
         Observe::Trace(_) => {}
@@ -62,7 +62,7 @@ fn equivocation(context: &Context<'_>, notice: &StateNotice) -> Option<Finding> 
     let (kind, object) = (FindingKind::Equivocation, Object::Envelope(notice.subject));
     let known = |finding: &Finding| finding.kind == kind && finding.object == object;
     let sequence = one.envelope().author_sequence;
-    (!context.state.shown().any(known)).then(|| Finding {
+    (!context.state.shown().any(|finding| known(&finding))).then(|| Finding {
         kind,
         agent: one.envelope().author,
         object,
@@ -74,8 +74,8 @@ fn equivocation(context: &Context<'_>, notice: &StateNotice) -> Option<Finding> 
 
 fn is_party(state: &State, id: &EnvelopeId, agent: &AgentId) -> bool {
     let is = |owner: &AgentId| state.is_same_party(owner, agent);
-    state.task(id).is_some_and(|task| sees_task(state, task, agent))
-        || state.intent(id).is_some_and(|intent| sees_intent(state, intent, agent))
+    state.task(id).is_some_and(|task| sees_task(state, &task, agent))
+        || state.intent(id).is_some_and(|intent| sees_intent(state, &intent, agent))
         || state.offer(id).is_some_and(|offer| is(&offer.provider))
         || state.capability(id).is_some_and(|capability| is(&capability.owner))
         || state.attestation(id).is_some_and(|attestation| is(&attestation.author))
@@ -100,7 +100,7 @@ fn sees_intent(state: &State, intent: &Intent, agent: &AgentId) -> bool {
             .tasks
             .iter()
             .filter_map(|id| state.task(id))
-            .any(|task| sees_task(state, task, agent))
+            .any(|task| sees_task(state, &task, agent))
 }
 
 fn allow(admitted: bool, object: Object, field: &'static str) -> Result<(), Refusal> {

@@ -22,14 +22,14 @@ pub(super) fn offer(context: &Context<'_>, message: &OfferMessage) -> Verdict {
         let found = format!("belongs to {}", capability.owner);
         return Err(Refusal::new(Rule::OfferOwner, object, "offer.capability", found));
     }
-    capability::in_force(capability, "offer.capability")?;
+    capability::in_force(&capability, "offer.capability")?;
     let intent = context.intent(&message.intent, "offer.intent")?;
-    intent::takes_work(context, intent, "offer.intent")?;
+    intent::takes_work(context, &intent, "offer.intent")?;
     let valid_until = message.valid_until_us;
     context.future(valid_until, Object::Offer(context.id), "offer.valid_until_us")?;
     context.policies(&message.policies, "offer.policies")?;
-    bids::check_bid(context, intent, message)?;
-    check_covers(intent, message)?;
+    bids::check_bid(context, &intent, message)?;
+    check_covers(&intent, message)?;
     let record = context.state.record(&author);
     let offer = Offer {
         id: context.id,
@@ -42,16 +42,16 @@ pub(super) fn offer(context: &Context<'_>, message: &OfferMessage) -> Verdict {
         position: context.position(),
         recorded_at: context.at,
     };
-    check_fit(context, intent, capability, &offer)?;
-    check_policies(context, intent, capability, &offer)?;
+    check_fit(context, &intent, &capability, &offer)?;
+    check_policies(context, &intent, &capability, &offer)?;
 
     let mut puts = Vec::with_capacity(3);
     if let Some(id) = &message.replaces {
         let earlier = replaceable(context, id, message)?;
         let standing = OfferStanding::Replaced(context.id);
-        puts.push(Put::Offer(Offer { standing, ..earlier.clone() }));
+        puts.push(Put::Offer(Offer { standing, ..earlier.as_ref().clone() }));
     }
-    let mut intent = intent.clone();
+    let mut intent = intent.as_ref().clone();
     intent.offers.push_back(context.id);
     puts.push(Put::Intent(intent));
     puts.push(Put::Offer(offer));
@@ -123,11 +123,11 @@ fn check_covers(intent: &Intent, message: &OfferMessage) -> Result<(), Refusal> 
     Err(Refusal::new(Rule::Covers, object, "offer.covers", found))
 }
 
-fn replaceable<'c>(
-    context: &'c Context<'_>,
+fn replaceable(
+    context: &Context<'_>,
     id: &EnvelopeId,
     message: &OfferMessage,
-) -> Result<&'c Offer, Refusal> {
+) -> Result<Arc<Offer>, Refusal> {
     const FIELD: &str = "offer.replaces";
     let earlier = context.offer(id, FIELD)?;
     let refuse = |found| Err(Refusal::new(Rule::OfferReplaces, Object::Offer(*id), FIELD, found));
@@ -161,7 +161,7 @@ pub(super) fn negotiate(context: &Context<'_>, message: &Negotiate) -> Verdict {
         Negotiate::Decline(message) => {
             let offer = answered(context, &message.offer, "negotiate.decline.offer")?;
             let standing = OfferStanding::Declined;
-            Ok(vec![Put::Offer(Offer { standing, ..offer.clone() })])
+            Ok(vec![Put::Offer(Offer { standing, ..offer.as_ref().clone() })])
         }
         Negotiate::Withdraw(message) => withdraw(context, &message.offer),
         Negotiate::RequestCancellation(message) => request_cancellation(context, message),
@@ -171,26 +171,26 @@ pub(super) fn negotiate(context: &Context<'_>, message: &Negotiate) -> Verdict {
 
 fn counter(context: &Context<'_>, message: &Counter) -> Verdict {
     let offer = answered(context, &message.offer, "negotiate.counter.offer")?;
-    let mut offer = offer.clone();
+    let mut offer = offer.as_ref().clone();
     offer.counters.push_back(context.id);
     Ok(vec![Put::Offer(offer)])
 }
 
 /// A live offer on an open intent of the author's, or of an agent that the author acts for.
-fn answered<'c>(
-    context: &'c Context<'_>,
+fn answered(
+    context: &Context<'_>,
     id: &EnvelopeId,
     field: &'static str,
-) -> Result<&'c Offer, Refusal> {
+) -> Result<Arc<Offer>, Refusal> {
     let offer = context.offer(id, field)?;
-    let intent: &Intent = context.intent(&offer.terms.intent, field)?;
-    if !task::may_act(context, intent, DelegationScope::Negotiation) {
+    let intent = context.intent(&offer.terms.intent, field)?;
+    if !task::may_act(context, &intent, DelegationScope::Negotiation) {
         let found = format!("is {}'s", intent.author);
         return Err(Refusal::new(Rule::IntentAuthor, Object::Intent(intent.id), field, found));
     }
-    intent::open_now(intent, field)?;
-    live(context, offer, field)?;
-    bids::not_binding(context, intent, offer, field)?;
+    intent::open_now(&intent, field)?;
+    live(context, &offer, field)?;
+    bids::not_binding(context, &intent, &offer, field)?;
     Ok(offer)
 }
 
@@ -201,10 +201,11 @@ fn withdraw(context: &Context<'_>, id: &EnvelopeId) -> Verdict {
         let found = format!("is {}'s", offer.provider);
         return Err(Refusal::new(Rule::OfferProvider, Object::Offer(*id), FIELD, found));
     }
-    live(context, offer, FIELD)?;
-    bids::not_binding(context, context.intent(&offer.terms.intent, FIELD)?, offer, FIELD)?;
+    live(context, &offer, FIELD)?;
+    let intent = context.intent(&offer.terms.intent, FIELD)?;
+    bids::not_binding(context, &intent, &offer, FIELD)?;
     let standing = OfferStanding::Withdrawn;
-    Ok(vec![Put::Offer(Offer { standing, ..offer.clone() })])
+    Ok(vec![Put::Offer(Offer { standing, ..offer.as_ref().clone() })])
 }
 
 fn request_cancellation(context: &Context<'_>, message: &RequestCancellation) -> Verdict {
@@ -216,7 +217,7 @@ fn request_cancellation(context: &Context<'_>, message: &RequestCancellation) ->
         let text = format!("is between {} and {}", found.initiator, found.executor);
         return Err(Refusal::new(Rule::TaskParty, Object::Task(found.id), FIELD, text));
     }
-    task::live(found, FIELD)?;
+    task::live(&found, FIELD)?;
     let cancellation_by = Some(found.cancellation_by.unwrap_or(author));
-    Ok(vec![Put::Task(Box::new(Task { cancellation_by, ..found.clone() }))])
+    Ok(vec![Put::Task(Box::new(Task { cancellation_by, ..found.as_ref().clone() }))])
 }

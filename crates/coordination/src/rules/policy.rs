@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tally_policy::PolicyError;
 use tally_protocol::message::{PolicyAction, PolicyLanguage, PolicyScope, PolicyUpdate};
 
 use super::{Context, Verdict};
@@ -27,17 +28,12 @@ pub(super) fn update(context: &Context<'_>, message: &PolicyUpdate) -> Verdict {
 fn read(
     context: &Context<'_>,
     message: &PolicyUpdate,
-    (scope, name): &PolicyKey,
+    key: &PolicyKey,
 ) -> Result<Option<tally_policy::Policy>, Refusal> {
     if message.language != Some(PolicyLanguage::Cedar) || message.action == PolicyAction::Revoke {
         return Ok(None);
     }
-    let id = match scope {
-        PolicyScope::Agent(agent) => format!("agent/{agent}/{name}"),
-        PolicyScope::Capability(capability) => format!("capability/{capability}/{name}"),
-        PolicyScope::Intent(intent) => format!("intent/{intent}/{name}"),
-    };
-    match tally_policy::Policy::parse(&id, message.policy_version, message.text.as_str()) {
+    match read_text(key, message) {
         Ok(policy) => Ok(Some(policy)),
         Err(error) => {
             let object = Object::Policy(context.id);
@@ -45,6 +41,19 @@ fn read(
             Err(Refusal::new(Rule::PolicyText, object, "policy_update.text", found))
         }
     }
+}
+
+/// The text of a policy that is judged, read.
+pub(crate) fn read_text(
+    (scope, name): &PolicyKey,
+    terms: &PolicyUpdate,
+) -> Result<tally_policy::Policy, PolicyError> {
+    let id = match scope {
+        PolicyScope::Agent(agent) => format!("agent/{agent}/{name}"),
+        PolicyScope::Capability(capability) => format!("capability/{capability}/{name}"),
+        PolicyScope::Intent(intent) => format!("intent/{intent}/{name}"),
+    };
+    tally_policy::Policy::parse(&id, terms.policy_version, terms.text.as_str())
 }
 
 /// The scope by the first version of what it names, if the author owns it.
@@ -57,13 +66,13 @@ fn owned_scope(context: &Context<'_>, message: &PolicyUpdate) -> Result<PolicySc
         }
         PolicyScope::Capability(id) => {
             let capability = context.capability(id, FIELD)?;
-            super::capability::in_force(capability, FIELD)?;
+            super::capability::in_force(&capability, FIELD)?;
             let scope = PolicyScope::Capability(capability.root);
             (capability.owner, Object::Capability(*id), scope)
         }
         PolicyScope::Intent(id) => {
             let intent = context.intent(id, FIELD)?;
-            super::intent::open_now(intent, FIELD)?;
+            super::intent::open_now(&intent, FIELD)?;
             (intent.author, Object::Intent(*id), PolicyScope::Intent(intent.root))
         }
     };

@@ -21,32 +21,33 @@ use crate::state::{
 
 pub(super) fn start(context: &Context<'_>, message: &TaskStart) -> Verdict {
     let intent = context.intent(&message.intent, "task_start.intent")?;
-    if !may_act(context, intent, DelegationScope::Tasks) {
+    if !may_act(context, &intent, DelegationScope::Tasks) {
         let object = Object::Intent(intent.id);
         let found = format!("is {}'s, who has not delegated it", intent.author);
         return Err(Refusal::new(Rule::TaskInitiator, object, "task_start.intent", found));
     }
-    intent::takes_work(context, intent, "task_start.intent")?;
+    intent::takes_work(context, &intent, "task_start.intent")?;
     let replaced = replaced(context, message)?;
-    let offer = awarded(context, message, replaced)?;
+    let offer = awarded(context, message, replaced.as_deref())?;
     check_references(context, message)?;
     check_deadlines(context, message.deadlines.as_ref())?;
-    award::check(context, intent, offer, message, replaced.map(|task| task.terms.offer))?;
+    let again = replaced.as_ref().map(|task| task.terms.offer);
+    award::check(context, &intent, &offer, message, again)?;
     let document = context.schema(message.output_schema.as_ref(), "task_start.output_schema")?;
-    let policies = award::check_policies(context, intent, offer, message)?;
+    let policies = award::check_policies(context, &intent, &offer, message)?;
 
-    let mut intent = intent.clone();
+    let mut intent = intent.as_ref().clone();
     intent.tasks.push_back(context.id);
     intent.live_tasks += 1;
     let standing = OfferStanding::Accepted(context.id);
-    let task = Task { policies, ..assigned(context, message, &intent, offer) };
+    let task = Task { policies, ..assigned(context, message, &intent, &offer) };
     let mut puts: Vec<Put> = document.into_iter().collect();
     puts.push(Put::Intent(intent));
-    puts.push(Put::Offer(Offer { standing, ..offer.clone() }));
+    puts.push(Put::Offer(Offer { standing, ..offer.as_ref().clone() }));
     puts.push(Put::Task(Box::new(task)));
     if let Some(replaced) = replaced {
         let replaced_by = Some(context.id);
-        puts.push(Put::Task(Box::new(Task { replaced_by, ..replaced.clone() })));
+        puts.push(Put::Task(Box::new(Task { replaced_by, ..replaced.as_ref().clone() })));
     }
     Ok(puts)
 }
@@ -81,14 +82,11 @@ pub(super) fn may_act(context: &Context<'_>, intent: &Intent, scope: DelegationS
         || context
             .state
             .delegations(&intent.author, author)
-            .any(|attestation| attest::covers(context, attestation, intent, scope))
+            .any(|attestation| attest::covers(context, &attestation, intent, scope))
 }
 
 /// R18: a retry names an ended, unsuccessful task of the same intent and counts on.
-fn replaced<'c>(
-    context: &'c Context<'_>,
-    message: &TaskStart,
-) -> Result<Option<&'c Task>, Refusal> {
+fn replaced(context: &Context<'_>, message: &TaskStart) -> Result<Option<Arc<Task>>, Refusal> {
     let refuse = |object, field, found| Err(Refusal::new(Rule::TaskReplaces, object, field, found));
     let Some(id) = &message.replaces else {
         if message.attempt != 1 {
@@ -123,11 +121,11 @@ fn replaced<'c>(
 }
 
 /// R6, R12: a live offer of that intent; a retry may run on the offer of the task it replaces.
-fn awarded<'c>(
-    context: &'c Context<'_>,
+fn awarded(
+    context: &Context<'_>,
     message: &TaskStart,
     replaced: Option<&Task>,
-) -> Result<&'c Offer, Refusal> {
+) -> Result<Arc<Offer>, Refusal> {
     const FIELD: &str = "task_start.offer";
     let offer = context.offer(&message.offer, FIELD)?;
     if offer.terms.intent != message.intent {
@@ -136,10 +134,10 @@ fn awarded<'c>(
     }
     let again = replaced.is_some_and(|task| offer.standing == OfferStanding::Accepted(task.id));
     if again {
-        let still_live = Offer { standing: OfferStanding::Live, ..offer.clone() };
+        let still_live = Offer { standing: OfferStanding::Live, ..offer.as_ref().clone() };
         offer::live(context, &still_live, FIELD)?;
     } else {
-        offer::live(context, offer, FIELD)?;
+        offer::live(context, &offer, FIELD)?;
     }
     let capability = context.capability(&offer.terms.capability, FIELD)?;
     if capability.standing == CapabilityStanding::Retired {
@@ -193,8 +191,8 @@ fn check_deadlines(context: &Context<'_>, deadlines: Option<&Deadlines>) -> Resu
 pub(super) fn progress(context: &Context<'_>, message: &TaskProgress) -> Verdict {
     const FIELD: &str = "task_progress.task";
     let task = context.task(&message.task, FIELD)?;
-    by_executor(context, task, FIELD)?;
-    live(task, FIELD)?;
+    by_executor(context, &task, FIELD)?;
+    live(&task, FIELD)?;
     let (from, to) = (task.state, message.state);
     if !follows(from, to) {
         let found = format!("is {}, {} cannot follow", from.name(), to.name());
@@ -204,7 +202,7 @@ pub(super) fn progress(context: &Context<'_>, message: &TaskProgress) -> Verdict
     }
     check_checks(to, &message.checks, Object::Task(task.id))?;
     if to == ProgressState::Running {
-        award::still_allowed(context, task, Moment::Continue, "task_progress.state")?;
+        award::still_allowed(context, &task, Moment::Continue, "task_progress.state")?;
     }
     if message.percent > 100 || message.percent < task.percent {
         let found = format!("is at {} %, the message says {} %", task.percent, message.percent);
@@ -214,7 +212,7 @@ pub(super) fn progress(context: &Context<'_>, message: &TaskProgress) -> Verdict
     for id in &message.depends_on {
         context.dependency(id, "task_progress.depends_on")?;
     }
-    let mut task = task.clone();
+    let mut task = task.as_ref().clone();
     task.state = TaskState::Reported(to);
     task.percent = message.percent;
     task.heard_at = context.at;
@@ -278,7 +276,7 @@ pub(super) fn done(context: &Context<'_>, message: &TaskDone) -> Verdict {
             return Err(Refusal::new(Rule::AbandonInitiator, object, FIELD, found));
         }
     } else {
-        by_executor(context, task, FIELD)?;
+        by_executor(context, &task, FIELD)?;
     }
     check_times(context, message)?;
     let policies = message.policy_results.iter().map(|result| result.policy.update);
@@ -286,15 +284,15 @@ pub(super) fn done(context: &Context<'_>, message: &TaskDone) -> Verdict {
         super::known(context.state, &update, "task_done.policy_results.policy")?;
     }
     if task.is_live() {
-        check_outcome(context, task, message.outcome)?;
+        check_outcome(context, &task, message.outcome)?;
         if message.outcome == Outcome::Succeeded {
-            award::check_outputs(context, task, message)?;
+            award::check_outputs(context, &task, message)?;
             let moment = Moment::Complete(message);
-            award::still_allowed(context, task, moment, "task_done.outcome")?;
+            award::still_allowed(context, &task, moment, "task_done.outcome")?;
         }
-        ended(context, task, message)
+        ended(context, &task, message)
     } else {
-        late(context, task, message.outcome)
+        late(context, &task, message.outcome)
     }
 }
 
@@ -347,7 +345,7 @@ fn check_outcome(context: &Context<'_>, task: &Task, outcome: Outcome) -> Result
 fn ended(context: &Context<'_>, task: &Task, message: &TaskDone) -> Verdict {
     let outcome = message.outcome;
     let intent = context.intent(&task.terms.intent, "task_done.task")?;
-    let mut intent = intent.clone();
+    let mut intent = intent.as_ref().clone();
     intent.live_tasks -= 1;
     intent.succeeded_tasks += u32::from(outcome == Outcome::Succeeded);
     let covered = award::all_covered(context, &intent, task, outcome);
@@ -381,7 +379,7 @@ fn findings(
     let resources = capability.terms.resources.iter().chain(&offer.terms.resources);
     let resources: Vec<_> = resources.cloned().collect();
     let event = (context.id, context.position());
-    Ok(finding::in_receipt(event, task, (offer, &resources), message))
+    Ok(finding::in_receipt(event, task, (&offer, &resources), message))
 }
 
 /// R15: what the outcome says about the executor; a cancellation by agreement says nothing.

@@ -4,6 +4,7 @@
 #[macro_use]
 mod provoke;
 
+mod archived;
 mod discovery;
 mod excerpts;
 mod findings;

@@ -139,7 +139,11 @@ impl World {
 
     /// The id that the next envelope of an author would have.
     pub(crate) fn next_id(&self, who: Who, message: impl Into<Message>) -> EnvelopeId {
-        let payload = self.envelope(who, message.into()).encode().expect("encodes");
+        Self::id_of(&self.envelope(who, message.into()))
+    }
+
+    pub(crate) fn id_of(envelope: &Envelope) -> EnvelopeId {
+        let payload = envelope.encode().expect("encodes");
         SignedEnvelope { payload: payload.into(), signature: [0; 64] }.id()
     }
 

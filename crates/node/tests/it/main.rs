@@ -1,5 +1,6 @@
 //! Tests of the node: the pure plan, and the pipeline on a real directory.
 
+mod archive;
 mod author;
 mod disk;
 mod pipeline;
