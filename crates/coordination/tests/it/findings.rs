@@ -154,7 +154,7 @@ fn r15_prices_in_other_currencies_do_not_compare() {
     let offers = [bid(1, "shells"), bid(50, "EUR"), bid(100, "EUR")];
     let intent = world.state.intent(&market.intent).expect("open");
     let weights = vec![Measure::new(name("price"), 1)];
-    let compared = evaluate::evaluate(&world.state, intent, &weights, world.now);
+    let compared = evaluate::evaluate(&world.state, &intent, &weights, world.now);
     let total = |offer| {
         let found = compared.candidates.iter().find(|candidate| candidate.offer == offer);
         found.expect("compared").total
@@ -195,8 +195,8 @@ fn r21_every_policy_decision_is_made_again_from_the_log_alone() {
     let (intent_now, offer_now) = (world.state.intent(&intent), world.state.offer(&offer));
     let policy_set = compliance::policy_set(
         &world.state,
-        intent_now.expect("open"),
-        offer_now.expect("live"),
+        &intent_now.expect("open"),
+        &offer_now.expect("live"),
         &[],
     );
     let task = TaskStart { policy_set, ..task_terms(intent, offer) };
@@ -225,7 +225,7 @@ fn r15_an_award_says_what_it_was_chosen_by() {
     let mut world = market.world;
     let intent = world.state.intent(&market.intent).expect("open");
     let weights = evaluate::equal_weights();
-    let evaluation = evaluate::evaluate(&world.state, intent, &weights, world.now);
+    let evaluation = evaluate::evaluate(&world.state, &intent, &weights, world.now);
     let terms = TaskStart {
         evaluation: Some(evaluation.clone()),
         ..task_terms(market.intent, market.offer)

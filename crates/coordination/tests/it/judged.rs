@@ -632,7 +632,7 @@ fn r17_an_english_auction_ends_with_its_lowest_bid() {
     }
     hall.after(BIDS + 1);
     let intent = hall.world.state.intent(&hall.intent).expect("open");
-    let result = auction::result(&hall.world.state, intent, None).expect("a winner");
+    let result = auction::result(&hall.world.state, &intent, None).expect("a winner");
     assert_eq!((Some(result.offer), result.price), (last, price(600)));
 }
 
@@ -675,7 +675,7 @@ fn r15_an_evaluation_looks_at_no_offer_that_came_after_it() {
             ..Evaluation::new(name(evaluate::METHOD))
         };
         let state = world.state.intent(&intent).expect("open");
-        let evaluation = Some(evaluate::again(&world.state, state, &looked_at));
+        let evaluation = Some(evaluate::again(&world.state, &state, &looked_at));
         task_start(TaskStart { evaluation, ..task_terms(intent, offer) })
     };
     let place = |offer| world.state.position_of(&offer).expect("there").0;
@@ -693,7 +693,7 @@ fn r15_what_is_not_stated_counts_nothing_beside_what_is_free() {
     world.admits(BOB, offer(intent, capability));
     let state = world.state.intent(&intent).expect("open");
     let by_price = [Measure::new(name("price"), 1)];
-    let evaluation = evaluate::evaluate(&world.state, state, &by_price, world.now);
+    let evaluation = evaluate::evaluate(&world.state, &state, &by_price, world.now);
     let totals: Vec<i64> = evaluation.candidates.iter().map(|given| given.total).collect();
     assert_eq!(totals, [1_000, 0]);
 }
@@ -710,7 +710,7 @@ fn r15_a_better_record_counts() {
     let unknown = world.admits(CAROL, offer(intent, carols));
     let proven = world.admits(BOB, offer(intent, market.capability));
     let state = world.state.intent(&intent).expect("open");
-    let evaluation = evaluate::evaluate(&world.state, state, &equal_weights(), world.now);
+    let evaluation = evaluate::evaluate(&world.state, &state, &equal_weights(), world.now);
     let ranked = evaluate::ranked(&world.state, &evaluation);
     let order: Vec<EnvelopeId> = ranked.iter().map(|candidate| candidate.offer).collect();
     assert_eq!(order, [proven, unknown]);

@@ -1,5 +1,7 @@
 //! What an agent sees in the state: what is wanted of it now.
 
+use std::sync::Arc;
+
 use tally_coordination::auction::{self, Phase};
 use tally_coordination::{CapabilityStanding, Intent, KeyEnd, Offer, OfferStanding, State, Task};
 use tally_protocol::message::Outcome;
@@ -19,7 +21,7 @@ impl<'w> Sight<'w> {
         Self { world, state: &world.state, now: world.now }
     }
 
-    pub(crate) fn offers(self) -> impl Iterator<Item = &'w Offer> {
+    pub(crate) fn offers(self) -> impl Iterator<Item = Arc<Offer>> {
         self.world.log.iter().filter_map(move |(id, ..)| self.state.offer(id))
     }
 
@@ -64,7 +66,7 @@ impl<'w> Sight<'w> {
         let most = intent.terms.max_awards;
         let wanted = most == 0 || intent.live_tasks + intent.succeeded_tasks < most;
         let mut offers = intent.offers.iter().filter_map(|id| self.state.offer(id));
-        self.is_in_time(intent) && closed && wanted && offers.any(|offer| self.waits(offer))
+        self.is_in_time(intent) && closed && wanted && offers.any(|offer| self.waits(&offer))
     }
 
     /// Whether an offer can be awarded as far as it goes by itself.
@@ -80,13 +82,13 @@ impl<'w> Sight<'w> {
         let intent = self.state.intent(&task.terms.intent);
         task.replaced_by.is_none()
             && task.ended.is_some_and(|ended| ended.outcome != Outcome::Succeeded)
-            && intent.is_some_and(|intent| self.is_in_time(intent))
+            && intent.is_some_and(|intent| self.is_in_time(&intent))
     }
 
     /// Whether a sealed bid is to be opened now.
     pub(crate) fn can_open(self, offer: &Offer) -> bool {
         let intent = self.state.intent(&offer.terms.intent);
-        let opening = intent.and_then(|intent| self.phase(intent)) == Some(Phase::Revealing);
+        let opening = intent.and_then(|intent| self.phase(&intent)) == Some(Phase::Revealing);
         let sealed = offer.terms.commitment.is_some() && offer.revealed.is_none();
         opening && sealed && offer.standing == OfferStanding::Live
     }

@@ -190,16 +190,16 @@ impl Speaker<'_> {
             return topic;
         }
         let sight = self.sight;
-        let can_start = sight.state.intents().any(|intent| sight.can_start(intent));
-        let is_live = sight.state.tasks().any(Task::is_live);
+        let can_start = sight.state.intents().any(|intent| sight.can_start(&intent));
+        let is_live = sight.state.tasks().any(|task| task.is_live());
         match topic {
             Topic::Progress | Topic::Done if is_live => topic,
             Topic::Progress | Topic::Done | Topic::Award if can_start => Topic::Award,
-            Topic::Retry if sight.state.tasks().any(|task| sight.can_retry(task)) => topic,
-            Topic::Reveal if sight.offers().any(|offer| sight.can_open(offer)) => topic,
+            Topic::Retry if sight.state.tasks().any(|task| sight.can_retry(&task)) => topic,
+            Topic::Reveal if sight.offers().any(|offer| sight.can_open(&offer)) => topic,
             Topic::Progress | Topic::Done | Topic::Award | Topic::Retry | Topic::Reveal => {
-                match sight.state.intents().any(|intent| sight.takes_offers(intent)) {
-                    true if sight.state.capabilities().any(is_in_force) => Topic::Offer,
+                match sight.state.intents().any(|intent| sight.takes_offers(&intent)) {
+                    true if sight.state.capabilities().any(|one| is_in_force(&one)) => Topic::Offer,
                     true => Topic::Capability,
                     false => Topic::Intent,
                 }
@@ -251,30 +251,30 @@ impl Speaker<'_> {
 
     fn pick_intent(&mut self, wanted: impl Fn(&Intent) -> bool) -> EnvelopeId {
         let state = self.state;
-        let ids = self.logged(|id| state.intent(id).is_some_and(&wanted));
+        let ids = self.logged(|id| state.intent(id).is_some_and(|one| wanted(&one)));
         self.pick(ids, |state, id| state.intent(id).is_some())
     }
 
     fn pick_offer(&mut self, wanted: impl Fn(&Offer) -> bool) -> EnvelopeId {
         let state = self.state;
-        let ids = self.logged(|id| state.offer(id).is_some_and(&wanted));
+        let ids = self.logged(|id| state.offer(id).is_some_and(|one| wanted(&one)));
         self.pick(ids, |state, id| state.offer(id).is_some())
     }
 
     fn pick_task(&mut self, wanted: impl Fn(&Task) -> bool) -> EnvelopeId {
         let state = self.state;
-        let ids = self.logged(|id| state.task(id).is_some_and(&wanted));
+        let ids = self.logged(|id| state.task(id).is_some_and(|one| wanted(&one)));
         self.pick(ids, |state, id| state.task(id).is_some())
     }
 
     fn pick_capability(&mut self) -> EnvelopeId {
-        let ids = self.logged(|id| self.state.capability(id).is_some_and(is_in_force));
+        let ids = self.logged(|id| self.state.capability(id).is_some_and(|one| is_in_force(&one)));
         self.pick(ids, |state, id| state.capability(id).is_some())
     }
 
     fn pick_attestation(&mut self, wanted: impl Fn(&Attestation) -> bool) -> EnvelopeId {
         let state = self.state;
-        let ids = self.logged(|id| state.attestation(id).is_some_and(&wanted));
+        let ids = self.logged(|id| state.attestation(id).is_some_and(|one| wanted(&one)));
         self.pick(ids, |state, id| state.attestation(id).is_some())
     }
 
@@ -434,7 +434,7 @@ impl Speaker<'_> {
 
     fn offer(&mut self) -> Said {
         let sight = self.sight;
-        let intent = self.pick_intent(|intent| sight.takes_offers(intent));
+        let intent = self.pick_intent(|intent| sight.takes_offers(&intent));
         let capability = self.pick_capability();
         let provider = self.sight.owner(&capability);
         let mut terms = message::Offer {
@@ -445,7 +445,7 @@ impl Speaker<'_> {
             ..offer_terms(intent, capability)
         };
         if let Some(intent) = self.state.intent(&intent) {
-            self.bid(intent, provider, &mut terms);
+            self.bid(&intent, provider, &mut terms);
         }
         (provider, Message::Offer(terms))
     }
@@ -478,7 +478,7 @@ impl Speaker<'_> {
             }
             Some((_, auction)) => {
                 terms.valid_until_us = terms.valid_until_us.filter(|_| self.one_in(4));
-                let lowest = auction::lowest(self.state, intent).or(auction.reserve.as_ref());
+                let lowest = auction::lowest(self.state, intent).or(auction.reserve.clone());
                 let lowest = lowest.map_or(RESERVE, |price| price.amount);
                 let less = self.of(&[STEP, 2 * STEP, STEP, STEP - 1]);
                 terms.price = Some(price(lowest.saturating_sub(less)));
@@ -503,7 +503,7 @@ impl Speaker<'_> {
     fn answer(&mut self) -> Said {
         let offer = self.pick_offer(|offer| offer.standing == OfferStanding::Live);
         let found = self.state.offer(&offer);
-        let intent = found.map_or(NOWHERE, |found| found.terms.intent);
+        let intent = found.as_ref().map_or(NOWHERE, |found| found.terms.intent);
         let provider = self.sight.key_of(&found.map_or(BOB.id(), |found| found.provider));
         let answering = self.acting(&intent);
         match self.throw() % 5 {
@@ -565,7 +565,7 @@ impl Speaker<'_> {
             return author;
         }
         let delegation = self.of(&holding);
-        match state.attestation(&delegation).map(|found| &*found.statement) {
+        match state.attestation(&delegation).as_deref().map(|found| &*found.statement) {
             Some(Attest::Delegate(delegation)) => self.sight.key_of(&delegation.delegate),
             _ => author,
         }
@@ -576,13 +576,13 @@ impl Speaker<'_> {
         let intent = self
             .pick_intent(|intent| if hasty { intent.is_open() } else { sight.can_start(intent) });
         let Some(found) = state.intent(&intent) else { return (ALICE, start(intent, NOWHERE)) };
-        let offer = self.chosen(found, None);
-        self.start(found, offer, None)
+        let offer = self.chosen(&found, None);
+        self.start(&found, offer, None)
     }
 
     fn retry(&mut self) -> Said {
         let (sight, state) = (self.sight, self.state);
-        let task = self.pick_task(|task| sight.can_retry(task));
+        let task = self.pick_task(|task| sight.can_retry(&task));
         let Some(task) = state.task(&task) else {
             let intent = self.pick_intent(|_| true);
             return (self.sight.author(&intent), retry(intent, NOWHERE, task, 2));
@@ -591,9 +591,9 @@ impl Speaker<'_> {
         let offer = match self.throw() % 4 {
             0 => task.terms.offer,
             1 => self.pick_offer(|_| true),
-            _ => self.chosen(intent, Some(task.terms.offer)),
+            _ => self.chosen(&intent, Some(task.terms.offer)),
         };
-        self.start(intent, offer, Some(task))
+        self.start(&intent, offer, Some(&task))
     }
 
     /// The auction's winner, or a live offer.
@@ -704,7 +704,7 @@ impl Speaker<'_> {
         let capability = self.state.capability(&offer.terms.capability)?;
         let named = intent.terms.policies.iter().chain(&offer.terms.policies);
         let named = named.chain(&capability.terms.policies).chain(&terms.policies);
-        let applicable = compliance::applicable(self.state, Some(intent), capability, named);
+        let applicable = compliance::applicable(self.state, Some(intent), &capability, named);
         let policies = applicable.set(self.state).ok()?;
         (!policies.is_empty()).then(|| Digest(policies.digest().0))
     }
@@ -713,14 +713,14 @@ impl Speaker<'_> {
         use ProgressState::*;
         let task = self.pick_task(Task::is_live);
         let found = self.state.task(&task);
-        let executor = self.sight.key_of(&found.map_or(BOB.id(), |task| task.executor));
-        let next = match found.map_or(TaskState::Assigned, |task| task.state) {
+        let executor = self.sight.key_of(&found.as_ref().map_or(BOB.id(), |task| task.executor));
+        let next = match found.as_ref().map_or(TaskState::Assigned, |task| task.state) {
             TaskState::Assigned => Accepted,
             TaskState::Reported(Accepted) => Running,
             _ => self.of(&[Running, BlockedInput, BlockedAuthorisation, BlockedPolicy]),
         };
         let any = self.of(&[Running, Accepted, BlockedInput]);
-        let percent = found.map_or(0, |task| task.percent) + self.of(&[0, 10, 30]);
+        let percent = found.as_ref().map_or(0, |task| task.percent) + self.of(&[0, 10, 30]);
         let check = Check { passed: !self.one_in(4), ..Check::new(CheckKind::Inputs) };
         let message = TaskProgress {
             percent: if self.one_in(12) { percent / 2 } else { percent },
@@ -737,6 +737,7 @@ impl Speaker<'_> {
         let task = self.pick_task(|task| task.is_live() != late);
         let found = self.state.task(&task);
         let [executor, initiator] = found
+            .as_ref()
             .map_or([BOB.id(), ALICE.id()], |task| [task.executor, task.initiator])
             .map(|party| self.sight.key_of(&party));
         let outcome = match found {
@@ -821,7 +822,7 @@ impl Speaker<'_> {
         terms.of = Some(of);
         let mut author = self.sight.author(&intent);
         if let Some(Attest::Delegate(given)) =
-            self.state.attestation(&of).map(|found| &*found.statement)
+            self.state.attestation(&of).as_deref().map(|found| &*found.statement)
         {
             author = self.sight.key_of(&given.delegate);
             if !self.one_in(4) {

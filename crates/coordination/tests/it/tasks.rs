@@ -122,7 +122,7 @@ fn r18_the_first_outcome_wins_and_later_ones_change_nothing_else() {
     let kept: Vec<_> =
         after.late.iter().map(|late| (late.receipt, late.author, late.outcome)).collect();
     assert_eq!(kept, [(late, BOB.id(), Succeeded), (abandoned, ALICE.id(), Abandoned)]);
-    assert_eq!(world.state.intent(&market.intent), Some(&intent));
+    assert_eq!(world.state.intent(&market.intent), Some(intent));
     world.refuses_by(ALICE, done(task, Abandoned), Rule::LateTerminal);
     world.refuses_by(BOB, done(task, Failed), Rule::LateTerminal);
     world.refuses_by(MALLORY, done(task, Abandoned), Rule::AbandonInitiator);

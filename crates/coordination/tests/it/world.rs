@@ -1,6 +1,6 @@
 //! A ledger in memory: a state, agents with their chains, and a clock that the test sets.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use tally_coordination::{Decision, Object, Refusal, Rule, State, Task, admit};
 use tally_protocol::message::*;
@@ -151,7 +151,7 @@ impl World {
         self.now = self.now.plus_us(us);
     }
 
-    pub(crate) fn task(&self, id: EnvelopeId) -> &Task {
+    pub(crate) fn task(&self, id: EnvelopeId) -> Arc<Task> {
         self.state.task(&id).expect("a task")
     }
 
