@@ -119,7 +119,7 @@ impl View<'_> {
     fn loads(&self, loads: BTreeMap<NodeRef, Load>) -> Vec<Load> {
         let with_name = |mut load: Load| {
             let facts = self.find_node(&load.who).and_then(|node| self.capability(node));
-            load.name = facts.map(|facts| self.store().text_at(facts.name).to_owned());
+            load.name = facts.map(|facts| (*facts.name).to_owned());
             load
         };
         let mut loads: Vec<Load> = loads.into_values().map(with_name).collect();

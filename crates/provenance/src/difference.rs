@@ -144,7 +144,7 @@ impl View<'_> {
     fn part(&self, id: EnvelopeId) -> Option<(Workflow, Option<EnvelopeId>)> {
         let task = self.find_node(&NodeRef::Task(id)).and_then(|task| self.task(task));
         let intent = match task {
-            Some(task) => task.intent,
+            Some(ref task) => task.intent,
             None => self.find_node(&NodeRef::Intent(id))?,
         };
         let versions: Vec<_> = self.versions(intent).into_iter().collect();

@@ -3,21 +3,20 @@
 //! Events were admitted by somebody else: nothing is checked here, and nothing fails. An id that
 //! was never seen becomes a node all the same, of the kind that the reference takes it for.
 
-use std::collections::btree_map::Entry;
-
 use tally_protocol::message::{
     AdvertiseCapability, Attest, Claim, ClaimSubject, Delegation, Intent, IntentTerms, Negotiate,
     Offer, PolicyScope, PolicyUpdate, ProgressState, TaskDone, TaskProgress, TaskStart,
 };
-use tally_protocol::parts::{DataRef, PolicyRef};
+use tally_protocol::parts::{self, DataRef, PolicyRef};
 use tally_protocol::{AgentId, Envelope, EnvelopeId, Message, Position, Time, TraceId};
 
-use crate::graph::{
-    AttestationFacts, CapabilityFacts, Graph, IntentFacts, MentionFacts, OfferFacts, PolicyFacts,
-    ReceiptFacts, Says, Signed, TaskFacts,
+use crate::graph::Graph;
+use crate::memory::Name;
+use crate::record::{
+    AttestationFacts, CapabilityFacts, END, Facts, IntentFacts, Kind, Member, Mention, NodeIx,
+    OfferFacts, Part, PolicyFacts, ReceiptFacts, Says, Signed, TaskFacts,
 };
 use crate::relation::{Class, Relation};
-use crate::store::{Kind, NodeIx};
 use crate::whereabouts::Field;
 use crate::workflow::OfferState;
 
@@ -40,11 +39,9 @@ impl Graph {
         id: EnvelopeId,
         envelope: &Envelope,
     ) {
-        if position < self.next {
+        if position < self.next_position() {
             return;
         }
-        self.next = Position(position.0.saturating_add(1));
-        self.recorded.push((position, recorded_at));
         self.store.begin(position);
         let (author, trace_id) = (envelope.author, envelope.trace_id);
         let at = At { position, recorded_at, id, author, trace_id };
@@ -52,7 +49,7 @@ impl Graph {
             Message::AdvertiseCapability(capability) => self.fold_capability(&at, capability),
             Message::Intent(intent) => self.fold_intent(&at, intent),
             Message::Offer(offer) => self.fold_offer(&at, offer),
-            Message::Negotiate(negotiate) => self.fold_negotiate(&at, negotiate),
+            Message::Negotiate(negotiate) => self.fold_negotiate(negotiate),
             Message::TaskStart(start) => self.fold_start(&at, start),
             Message::TaskProgress(progress) => self.fold_progress(&at, progress),
             Message::TaskDone(done) => self.fold_done(&at, done),
@@ -61,6 +58,7 @@ impl Graph {
             // Questions: nothing comes of them.
             Message::Discover(_) | Message::Observe(_) => {}
         }
+        self.store.end(recorded_at);
     }
 
     fn fold_capability(&mut self, at: &At, message: &AdvertiseCapability) {
@@ -72,11 +70,8 @@ impl Graph {
         let node = self.signed(at, Kind::Capability);
         self.revision(node, before, Kind::Capability);
         self.governed(node, &terms.policies);
-        let facts = CapabilityFacts {
-            signed: self.signature(at),
-            name: self.store.text(terms.name.as_str()),
-        };
-        self.capabilities.entry(node).or_insert(facts);
+        let (signed, name) = (self.signature(at), terms.name.as_str().into());
+        self.store.insert(node, Facts::Capability(CapabilityFacts { signed, name }));
     }
 
     fn fold_intent(&mut self, at: &At, message: &Intent) {
@@ -87,7 +82,9 @@ impl Graph {
             }
             Intent::Cancel(cancellation) => {
                 let intent = self.store.mention(cancellation.intent, Kind::Intent);
-                if let Some(facts) = self.intents.get_mut(&intent) {
+                if self.store.node(intent).intent().is_some()
+                    && let Some(facts) = self.store.memory.node_mut(intent).intent_mut()
+                {
                     facts.cancelled.get_or_insert(at.position);
                 }
             }
@@ -100,19 +97,18 @@ impl Graph {
         self.governed(node, &terms.policies);
         self.traced(at, node);
         self.mention_all(at, node, Field::IntentInputs, &terms.inputs);
+        let label = |label: &parts::Label| (label.key.as_str().into(), label.value.as_str().into());
         let facts = IntentFacts {
             signed: self.signature(at),
             trace_id: at.trace_id,
-            outcome: self.store.text(terms.outcome.as_str()),
-            labels: terms
-                .labels
-                .iter()
-                .map(|l| (self.store.text(l.key.as_str()), self.store.text(l.value.as_str())))
-                .collect(),
+            outcome: terms.outcome.as_str().into(),
+            labels: terms.labels.iter().map(label).collect(),
             inputs: terms.inputs.iter().map(|data| self.data(data)).collect(),
             cancelled: None,
         };
-        self.intents.entry(node).or_insert(facts);
+        if self.store.insert(node, Facts::Intent(facts)) {
+            self.store.add_to(Name::intents(), node);
+        }
     }
 
     fn fold_offer(&mut self, at: &At, offer: &Offer) {
@@ -125,16 +121,17 @@ impl Graph {
         self.governed(node, &offer.policies);
         self.traced(at, intent);
         if let Some(before) = offer.replaces {
-            self.settle(at, before, OfferState::Replaced);
+            self.settle(before, OfferState::Replaced);
         }
         let (signed, valid_until) = (self.signature(at), offer.valid_until_us);
-        self.offers.entry(node).or_insert(OfferFacts { signed, intent, capability, valid_until });
+        let facts = OfferFacts { signed, intent, capability, valid_until };
+        self.store.insert(node, Facts::Offer(facts));
     }
 
-    fn fold_negotiate(&mut self, at: &At, negotiate: &Negotiate) {
+    fn fold_negotiate(&mut self, negotiate: &Negotiate) {
         match negotiate {
-            Negotiate::Decline(decline) => self.settle(at, decline.offer, OfferState::Declined),
-            Negotiate::Withdraw(withdraw) => self.settle(at, withdraw.offer, OfferState::Withdrawn),
+            Negotiate::Decline(decline) => self.settle(decline.offer, OfferState::Declined),
+            Negotiate::Withdraw(withdraw) => self.settle(withdraw.offer, OfferState::Withdrawn),
             // They ask for something, the answer is a message of its own; or open a bid.
             Negotiate::Counter(_) | Negotiate::RequestCancellation(_) | Negotiate::Reveal(_) => {}
         }
@@ -146,8 +143,9 @@ impl Graph {
         let offer = self.store.mention(start.offer, Kind::Offer);
         self.asserted(node, Relation::Serves, intent);
         self.asserted(node, Relation::Awards, offer);
-        self.settle(at, start.offer, OfferState::Awarded);
-        if let Some(executor) = self.offers.get(&offer).map(|facts| facts.signed.author) {
+        self.settle(start.offer, OfferState::Awarded);
+        let executor = self.store.node(offer).offer().map(|facts| facts.signed.author);
+        if let Some(executor) = executor {
             self.asserted(node, Relation::WasAssociatedWith, executor);
         }
         self.informed(node, &start.depends_on);
@@ -166,23 +164,26 @@ impl Graph {
             accepted: None,
             running: None,
         };
-        self.tasks.entry(node).or_insert(facts);
+        self.store.insert(node, Facts::Task(facts));
     }
 
     /// A task carries the labels of its intent, and is taken to use the intent's inputs from the
     /// start, so that tasks still running show when an input turns out bad.
     fn take_over_intent(&mut self, task: NodeIx, intent: NodeIx) {
-        let Some(facts) = self.intents.get(&intent) else { return };
-        if self.tasks.contains_key(&task) {
+        let Some(IntentFacts { labels, inputs, .. }) = self.store.node(intent).intent().cloned()
+        else {
+            return;
+        };
+        if self.store.node(task).task().is_some() {
             return; // Its first start counts.
         }
-        for &label in &facts.labels {
-            let tasks = self.labelled.entry(label).or_default();
-            if tasks.last() != Some(&task) {
-                tasks.push(task);
+        for (key, value) in &*labels {
+            let label = Name::label(key, value);
+            if self.store.last_of(&label) != Some(task) {
+                self.store.add_to(label, task);
             }
         }
-        for input in facts.inputs.clone() {
+        for &input in &*inputs {
             self.store.link(task, Relation::Used, input, Class::Inferred);
         }
     }
@@ -201,8 +202,11 @@ impl Graph {
         self.mention_all(at, task, Field::ProgressOutputs, &progress.outputs);
         self.flow(task, &progress.inputs, &progress.outputs);
         self.informed(task, &progress.depends_on);
-        let Some(facts) = self.tasks.get_mut(&task) else { return };
+        if self.store.node(task).task().is_none() {
+            return;
+        }
         let now = (at.position, at.recorded_at);
+        let Some(facts) = self.store.memory.node_mut(task).task_mut() else { return };
         match progress.state {
             ProgressState::Accepted => facts.accepted.get_or_insert(now),
             ProgressState::Running => facts.running.get_or_insert(now),
@@ -228,9 +232,8 @@ impl Graph {
             started_at_us: done.started_at_us,
             ended_at_us: done.ended_at_us,
         };
-        if let Entry::Vacant(new) = self.receipts.entry(node) {
-            new.insert(facts);
-            self.concluded.entry(task).or_default().push(node);
+        if self.store.insert(node, Facts::Receipt(facts)) {
+            self.store.push(task, Part::Receipts, Member { position: at.position, node });
         }
     }
 
@@ -258,7 +261,7 @@ impl Graph {
             }
         };
         let facts = AttestationFacts { signed: self.signature(at), says, expires_at };
-        self.attestations.entry(node).or_insert(facts);
+        self.store.insert(node, Facts::Attestation(facts));
     }
 
     fn fold_claim(&mut self, at: &At, node: NodeIx, claim: &Claim) -> Says {
@@ -297,13 +300,12 @@ impl Graph {
         let facts = PolicyFacts {
             signed: self.signature(at),
             scope,
-            name: self.store.text(update.name.as_str()),
+            name: update.name.as_str().into(),
             version: update.policy_version,
             action: update.action,
         };
-        if let Entry::Vacant(new) = self.policies.entry(node) {
-            new.insert(facts);
-            self.scopes.entry(scope).or_default().push(node);
+        if self.store.insert(node, Facts::Policy(facts)) {
+            self.store.push(scope, Part::Policies, Member { position: at.position, node });
         }
     }
 
@@ -351,29 +353,28 @@ impl Graph {
         let author = self.store.agent(at.author);
         for (index, data) in (0..).zip(data) {
             let inline = !data.inline.as_str().is_empty();
-            let mention =
-                MentionFacts { position: at.position, event, author, field, index, inline };
+            let mention = Mention { position: at.position, event, author, field, index, inline };
             let data = self.data(data);
-            self.mentions.entry(data).or_default().push(mention);
+            self.store.push(data, Part::Mentions, mention);
         }
     }
 
     /// An intent belongs to every workflow that it, an offer for it or a task of it names.
     fn traced(&mut self, at: &At, intent: NodeIx) {
         if let Some(trace_id) = at.trace_id
-            && self.traced.insert((trace_id, intent))
+            && self.store.mark(Name::traced(trace_id, intent), intent)
         {
-            self.traces.entry(trace_id).or_default().push((at.position, intent));
+            self.store.add_to(Name::trace(trace_id), intent);
         }
     }
 
     /// An award is never undone; before it, the last word counts.
-    fn settle(&mut self, at: &At, offer: EnvelopeId, state: OfferState) {
+    fn settle(&mut self, offer: EnvelopeId, state: OfferState) {
         let offer = self.store.mention(offer, Kind::Offer);
-        let known = self.offer_states.before(&offer, at.position);
-        let awarded = known.is_some_and(|(_, state)| state == OfferState::Awarded);
-        if self.offers.contains_key(&offer) && !awarded {
-            self.offer_states.push(offer, at.position, state);
+        let node = self.store.node(offer);
+        if node.offer().is_some() && node.state(END) != OfferState::Awarded {
+            drop(node);
+            self.store.settle(offer, state);
         }
     }
 

@@ -1,139 +1,36 @@
-//! The graph: what it keeps beside nodes and edges, and the plain questions.
+//! The graph: what is kept of it, and the plain questions.
 //!
 //! How events become edges is the business of the fold; what a question sees of it is the business
 //! of the [`View`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
 
-use tally_protocol::message::{Outcome, PolicyAction};
 use tally_protocol::{AsOf, EnvelopeId, Position, Time, TraceId, TreeSize};
 
+use crate::codec::Coded;
 use crate::lineage::{Direction, Lineage, LineageQuestion, Start};
+use crate::memory::Memory;
 use crate::node::NodeRef;
 use crate::relation::Edge;
-use crate::store::{Changes, NodeIx, Store, TextIx};
+use crate::rows::{GraphFailure, GraphRows, HEAD_KEY, whole};
+use crate::store::{Head, Store};
 use crate::unanswered::Unanswered;
 use crate::view::View;
-use crate::whereabouts::Field;
-use crate::workflow::{OfferState, Workflow};
+use crate::workflow::Workflow;
 
 /// The provenance graph of a log: of all events that were folded, and of every earlier size.
 ///
 /// The same events folded in the same order give the same answers, byte for byte. The graph itself
 /// answers as of its head; [`Graph::at`] answers as of an earlier size what a graph that was folded
 /// only so far would answer.
-#[derive(Debug, Clone, Default)]
+///
+/// A graph made by [`Graph::new`] is all in memory. One made by [`Graph::over`] goes on from rows
+/// that somebody keeps, has in memory what is not kept yet and a bounded part of the rest, and gives
+/// the same answers. Then look at [`Graph::failure`] behind every answer.
+#[derive(Default)]
 pub struct Graph {
     pub(crate) store: Store,
-    pub(crate) capabilities: BTreeMap<NodeIx, CapabilityFacts>,
-    pub(crate) intents: BTreeMap<NodeIx, IntentFacts>,
-    pub(crate) offers: BTreeMap<NodeIx, OfferFacts>,
-    pub(crate) offer_states: Changes<NodeIx, OfferState>,
-    pub(crate) tasks: BTreeMap<NodeIx, TaskFacts>,
-    pub(crate) receipts: BTreeMap<NodeIx, ReceiptFacts>,
-    /// The receipts of a task, in log order.
-    pub(crate) concluded: HashMap<NodeIx, Vec<NodeIx>>,
-    pub(crate) policies: BTreeMap<NodeIx, PolicyFacts>,
-    /// The policies of a scope, in log order.
-    pub(crate) scopes: BTreeMap<NodeIx, Vec<NodeIx>>,
-    pub(crate) attestations: BTreeMap<NodeIx, AttestationFacts>,
-    /// Where data is named, in log order.
-    pub(crate) mentions: HashMap<NodeIx, Vec<MentionFacts>>,
-    /// Tasks by label, in log order.
-    pub(crate) labelled: BTreeMap<(TextIx, TextIx), Vec<NodeIx>>,
-    /// The intents of a workflow, each with the event by which it belongs to it, in log order.
-    pub(crate) traces: BTreeMap<TraceId, Vec<(Position, NodeIx)>>,
-    pub(crate) traced: BTreeSet<(TraceId, NodeIx)>,
-    /// When the events were recorded.
-    pub(crate) recorded: Vec<(Position, Time)>,
-    pub(crate) next: Position,
-}
-
-/// Who signed an envelope, and where it stands.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Signed {
-    pub(crate) author: NodeIx,
-    pub(crate) position: Position,
-    pub(crate) recorded_at: Time,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct CapabilityFacts {
-    pub(crate) signed: Signed,
-    pub(crate) name: TextIx,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct IntentFacts {
-    pub(crate) signed: Signed,
-    pub(crate) trace_id: Option<TraceId>,
-    pub(crate) outcome: TextIx,
-    pub(crate) labels: Vec<(TextIx, TextIx)>,
-    pub(crate) inputs: Vec<NodeIx>,
-    /// Where it was cancelled.
-    pub(crate) cancelled: Option<Position>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct OfferFacts {
-    pub(crate) signed: Signed,
-    pub(crate) intent: NodeIx,
-    pub(crate) capability: NodeIx,
-    pub(crate) valid_until: Option<Time>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct TaskFacts {
-    pub(crate) signed: Signed,
-    pub(crate) intent: NodeIx,
-    pub(crate) offer: NodeIx,
-    pub(crate) attempt: u32,
-    pub(crate) accepted: Option<(Position, Time)>,
-    pub(crate) running: Option<(Position, Time)>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct ReceiptFacts {
-    pub(crate) signed: Signed,
-    pub(crate) outcome: Outcome,
-    pub(crate) started_at_us: Option<Time>,
-    pub(crate) ended_at_us: Option<Time>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct PolicyFacts {
-    pub(crate) signed: Signed,
-    pub(crate) scope: NodeIx,
-    pub(crate) name: TextIx,
-    pub(crate) version: u64,
-    pub(crate) action: PolicyAction,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct AttestationFacts {
-    pub(crate) signed: Signed,
-    pub(crate) says: Says,
-    pub(crate) expires_at: Option<Time>,
-}
-
-/// What an attestation says of its subject.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Says {
-    Claim,
-    Delegation { of: Option<NodeIx>, intent: Option<NodeIx> },
-    Rotation { successor: NodeIx },
-    Other,
-}
-
-/// A message that names data.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct MentionFacts {
-    pub(crate) position: Position,
-    pub(crate) event: NodeIx,
-    pub(crate) author: NodeIx,
-    pub(crate) field: Field,
-    pub(crate) index: u32,
-    pub(crate) inline: bool,
 }
 
 impl Graph {
@@ -142,9 +39,44 @@ impl Graph {
         Self::default()
     }
 
+    /// A graph whose records are in rows, as far as these were kept. About `cache_bytes` of them
+    /// stay at hand in memory ([`crate::CACHE_BYTES`]).
+    ///
+    /// # Errors
+    /// [`GraphFailure`]: the rows cannot be read.
+    pub fn over(rows: Arc<dyn GraphRows>, cache_bytes: usize) -> Result<Self, GraphFailure> {
+        let head = match rows.get(HEAD_KEY).map_err(GraphFailure::Rows)? {
+            None => Head::default(),
+            Some(bytes) => {
+                whole(&bytes).ok_or_else(|| GraphFailure::Damaged { key: HEAD_KEY.to_vec() })?
+            }
+        };
+        Ok(Self { store: Store::new(Memory::over(rows, cache_bytes), head) })
+    }
+
+    /// The rows that are not kept yet, in no order: keep all of them at once, then call
+    /// [`Graph::take_over`]. Of a graph that is all in memory, all rows.
+    pub fn fresh_rows(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> + '_ {
+        let mut head = Vec::new();
+        self.store.head.put(&mut head);
+        self.store.memory.fresh_rows().chain([(HEAD_KEY.to_vec(), head)])
+    }
+
+    /// What [`Graph::fresh_rows`] gave is kept now, and need not stay in memory. For a graph over
+    /// rows.
+    pub fn take_over(&mut self) {
+        self.store.memory.take_over();
+    }
+
+    /// Why what the graph said last is worth nothing: its rows could not be read. Once there is a
+    /// failure it stays, and the graph must be opened again. `None` for a graph that is all in memory.
+    pub fn failure(&self) -> Option<&GraphFailure> {
+        self.store.memory.failure()
+    }
+
     /// The position after the last event that was folded: answers are as of it.
     pub fn next_position(&self) -> Position {
-        self.next
+        self.store.head.next
     }
 
     /// The graph as it was when the log had this size.
@@ -152,7 +84,7 @@ impl Graph {
     /// # Errors
     /// [`Unanswered::Beyond`] when not so many events were folded.
     pub fn at(&self, size: TreeSize) -> Result<View<'_>, Unanswered> {
-        let head = TreeSize::new(self.next.0);
+        let head = TreeSize::new(self.next_position().0);
         match size <= head {
             true => Ok(View::new(self, Position::at_tip(size))),
             false => Err(Unanswered::Beyond { size, head }),
@@ -172,14 +104,13 @@ impl Graph {
 
     /// The graph as it is.
     pub fn head(&self) -> View<'_> {
-        View::new(self, self.next)
+        View::new(self, self.next_position())
     }
 
     /// The size that the log had at a time: with every event recorded up to and including it.
     pub fn size_at(&self, time: Time) -> TreeSize {
-        let recorded = self.recorded.partition_point(|(_, at)| *at <= time);
-        let last = recorded.checked_sub(1).map(|last| self.recorded[last].0);
-        TreeSize::new(last.map_or(0, |position| position.0.saturating_add(1)))
+        let last = self.store.last_moment(|moment| moment.recorded_at <= time);
+        TreeSize::new(last.map_or(0, |moment| moment.position.0.saturating_add(1)))
     }
 
     /// How many nodes there are.
@@ -194,13 +125,13 @@ impl Graph {
 
     /// The edges that the event folded last made or strengthened, each once.
     pub fn touched(&self) -> Vec<Edge> {
-        self.head().edges(self.store.touched().iter().copied())
+        self.head().edges(self.store.touched())
     }
 
     /// Every edge, by position.
     pub fn edges(&self) -> Vec<Edge> {
         let head = self.head();
-        head.edges(self.store.all_edges(self.next))
+        head.edges(self.store.all_edges(self.next_position()))
     }
 
     /// [`View::edges_from`] as of the head.
@@ -240,5 +171,11 @@ impl Graph {
     /// [`View::workflow_of`] as of the head.
     pub fn workflow_of(&self, intent: EnvelopeId) -> Option<Workflow> {
         self.head().workflow_of(intent)
+    }
+}
+
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Graph").field("next", &self.next_position()).finish_non_exhaustive()
     }
 }

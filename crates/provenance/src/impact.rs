@@ -12,8 +12,9 @@ use tally_protocol::{AgentId, EnvelopeId, Position};
 
 use crate::lineage::{Direction, Start};
 use crate::node::{DataEntry, NodeRef, TaskEntry};
+use crate::record::NodeIx;
 use crate::relation::{Edge, Relation};
-use crate::store::{EdgeIx, NodeIx};
+use crate::store::Link;
 use crate::unanswered::Unanswered;
 use crate::view::View;
 use crate::whereabouts::Field;
@@ -125,7 +126,7 @@ impl View<'_> {
         for &data in affected.iter().chain(&causes).filter(|&&node| self.is_data(node)) {
             touched.offers.extend(self.offers_to_work_on(data));
         }
-        touched.edges.extend(walk.edges.iter().map(|(edge, _)| *edge));
+        touched.edges.extend(walk.edges);
         Ok(Impact {
             cause: causes.iter().map(|&node| self.node_ref(node)).collect(),
             receipts: self.impact_receipts(&affected),
@@ -145,16 +146,16 @@ impl View<'_> {
     /// before.
     fn signed_by(&self, key: NodeIx, from: Position, touched: &mut Touched) {
         let store = self.store();
-        for (edge, link) in store.incoming_from(key, from, self.until) {
+        for link in store.incoming_from(key, from, self.until) {
             if link.relation == Relation::WasAttributedTo {
-                touched.edges.push(edge);
+                touched.edges.push(link);
                 self.rests_on(link.from, touched);
             }
         }
-        for (edge, link) in self.incoming(key) {
+        for link in self.incoming(key) {
             let ended = || self.ending(link.from).is_some_and(|end| end.signed.position < from);
             if link.relation == Relation::WasAssociatedWith && !ended() {
-                touched.edges.push(edge);
+                touched.edges.push(link);
                 touched.tasks.insert(link.from);
             }
         }
@@ -183,15 +184,15 @@ impl View<'_> {
     }
 
     fn follow(&self, node: NodeIx, relation: Relation, touched: &mut Touched) {
-        for (edge, link) in self.outgoing(node).filter(|(_, link)| link.relation == relation) {
-            touched.edges.push(edge);
+        for link in self.outgoing(node).filter(|link| link.relation == relation) {
+            touched.edges.push(link);
             touched.tasks.insert(link.to);
         }
     }
 
     fn follow_back(&self, node: NodeIx, relation: Relation, touched: &mut Touched) {
-        for (edge, link) in self.incoming(node).filter(|(_, link)| link.relation == relation) {
-            touched.edges.push(edge);
+        for link in self.incoming(node).filter(|link| link.relation == relation) {
+            touched.edges.push(link);
             touched.tasks.insert(link.from);
         }
     }
@@ -199,17 +200,17 @@ impl View<'_> {
     /// What names a policy, and what was begun in its scope while it was in force.
     fn under(&self, policy: NodeIx, touched: &mut Touched) {
         let Some(facts) = self.policy(policy) else { return };
-        for (edge, link) in self.incoming(policy) {
+        for link in self.incoming(policy) {
             if link.relation != Relation::GovernedBy {
                 continue;
             }
-            touched.edges.push(edge);
+            touched.edges.push(link);
             let names_it = self.signed(link.from).map(|signed| signed.position);
             if names_it == Some(link.position) {
                 self.rests_on(link.from, touched);
             }
         }
-        let later = self.graph.scopes[&facts.scope].iter().filter_map(|&later| self.policy(later));
+        let later = self.policies_of(facts.scope).filter_map(|later| self.policy(later));
         let mut later = later.filter(|later| {
             later.name == facts.name && later.signed.position > facts.signed.position
         });
@@ -244,7 +245,7 @@ impl View<'_> {
     }
 
     fn offers_to_work_on(&self, data: NodeIx) -> impl Iterator<Item = NodeIx> + '_ {
-        let asked = self.mentions(data).iter();
+        let asked = self.mentions(data);
         let intents = asked.filter(|mention| mention.field == Field::IntentInputs);
         intents.flat_map(|mention| self.nodes_to(mention.event, Relation::Answers))
     }
@@ -252,7 +253,7 @@ impl View<'_> {
     fn impact_receipts(&self, affected: &BTreeSet<NodeIx>) -> Vec<ImpactReceipt> {
         let tasks = affected.iter().filter(|&&node| self.is_task(node));
         let receipts =
-            tasks.flat_map(|&task| self.receipts_of(task).iter().map(move |r| (task, *r)));
+            tasks.flat_map(|&task| self.receipts_of(task).map(move |receipt| (task, receipt)));
         let entry = |(task, receipt): (NodeIx, NodeIx)| {
             let position = self.receipt(receipt)?.signed.position;
             let id = |node| self.store().envelope_id(node);
@@ -287,7 +288,7 @@ impl View<'_> {
         let lapsed = facts.valid_until.is_some_and(|until| now.is_some_and(|now| until < now));
         let stands = self.intent(facts.intent).is_none_or(|intent| {
             let revised = self.nodes_to(facts.intent, Relation::WasRevisionOf).next().is_some();
-            !self.is_cancelled(intent) && !revised && !self.is_fulfilled(facts.intent)
+            !self.is_cancelled(&intent) && !revised && !self.is_fulfilled(facts.intent)
         });
         self.offer_state(offer) == OfferState::Open && !lapsed && stands
     }
@@ -308,5 +309,5 @@ fn into_task(task: TaskEntry) -> ImpactTask {
 struct Touched {
     tasks: BTreeSet<NodeIx>,
     offers: BTreeSet<NodeIx>,
-    edges: Vec<EdgeIx>,
+    edges: Vec<Link>,
 }

@@ -29,6 +29,7 @@
 
 mod bottlenecks;
 mod closure;
+mod codec;
 mod difference;
 mod dot;
 mod drawing;
@@ -38,9 +39,12 @@ mod impact;
 mod imported;
 mod layout;
 mod lineage;
+mod memory;
 mod mermaid;
 mod node;
+mod record;
 mod relation;
+mod rows;
 mod signers;
 mod store;
 mod svg;
@@ -60,8 +64,10 @@ pub use lineage::{
     Direction, Filter, Lineage, LineageQuestion, LineageStart, LineageSummary, LineageTask, Only,
     Start, TASK_LABEL_KEY,
 };
+pub use memory::CACHE_BYTES;
 pub use node::{DataEntry, NodeRef, TaskEntry};
 pub use relation::{Class, Edge, Relation};
+pub use rows::{GRAPH_VERSION, GraphFailure, GraphRows};
 pub use signers::{Blame, Keys, PolicyEntry, Role, Signature, Signer};
 pub use unanswered::Unanswered;
 pub use view::View;

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use tally_protocol::{AgentId, EnvelopeId, Position};
 
 use crate::node::{DataEntry, NodeRef};
+use crate::record::{Label, NodeIx};
 use crate::relation::{Class, Edge, Relation};
-use crate::store::{EdgeIx, Link, NodeIx};
+use crate::store::Link;
 use crate::unanswered::Unanswered;
 use crate::view::View;
 
@@ -173,7 +174,7 @@ impl<'g> View<'g> {
             start: LineageStart { tasks: self.attempts(&start), data: self.data_entries(start) },
             tasks: self.attempts(&shown),
             data: self.data_entries(shown),
-            edges: self.edges(edges.into_iter().map(|(edge, _)| edge)),
+            edges: self.edges(edges),
             as_of: self.next_position(),
         })
     }
@@ -195,7 +196,8 @@ impl<'g> View<'g> {
 
     fn starting_node(&self, node: &NodeRef) -> Result<BTreeSet<NodeIx>, Unanswered> {
         let found = self.flow_node(node)?;
-        let mut nodes = self.task_label(found).map(|l| self.labelled(l)).unwrap_or_default();
+        let mut nodes =
+            self.task_label(found).map(|label| self.labelled(&label)).unwrap_or_default();
         nodes.insert(found);
         Ok(nodes)
     }
@@ -212,7 +214,7 @@ impl<'g> View<'g> {
     }
 
     fn labelled(&self, label: &str) -> BTreeSet<NodeIx> {
-        self.nodes_labelled(TASK_LABEL_KEY, label).iter().copied().collect()
+        self.nodes_labelled(TASK_LABEL_KEY, label).collect()
     }
 
     /// Follows what flows, breadth first.
@@ -229,11 +231,11 @@ impl<'g> View<'g> {
         while !front.is_empty() && depth.is_none_or(|most| steps < most) {
             let mut next = Vec::new();
             for node in front {
-                for (edge, link) in self.steps(node, direction) {
+                for link in self.steps(node, direction) {
                     if !classes.is_empty() && !classes.contains(&link.class) {
                         continue;
                     }
-                    walk.edges.push((edge, link));
+                    walk.edges.push(link);
                     let neighbour = direction.ahead(&link);
                     if !start.contains(&neighbour) && walk.found.insert(neighbour) {
                         next.push(neighbour);
@@ -248,7 +250,7 @@ impl<'g> View<'g> {
     }
 
     /// The edges along which something flows between tasks and data, at a node.
-    pub(crate) fn steps(&self, node: NodeIx, direction: Direction) -> Vec<(EdgeIx, Link)> {
+    pub(crate) fn steps(&self, node: NodeIx, direction: Direction) -> Vec<Link> {
         // A message that takes an intent for a task has an edge too; it leads nowhere.
         let flows = |link: &Link| {
             let ahead = direction.ahead(link);
@@ -256,8 +258,8 @@ impl<'g> View<'g> {
             link.relation.is_flow() && (is_theirs || self.is_task(ahead) || self.is_data(ahead))
         };
         match direction {
-            Direction::Up => self.outgoing(node).filter(|(_, link)| flows(link)).collect(),
-            Direction::Down => self.incoming(node).filter(|(_, link)| flows(link)).collect(),
+            Direction::Up => self.outgoing(node).filter(flows).collect(),
+            Direction::Down => self.incoming(node).filter(flows).collect(),
         }
     }
 
@@ -274,9 +276,9 @@ impl<'g> View<'g> {
     fn is_by(&self, task: NodeIx, filter: &Filter) -> bool {
         let executor = self.executor(task).and_then(|agent| self.agent_id(agent));
         let has_label = |(key, value): &(String, String)| {
-            let texts = self.store().find_text(key).zip(self.store().find_text(value));
-            let labels = self.intent_of(task).map(|intent| &intent.labels);
-            texts.is_some_and(|label| labels.is_some_and(|labels| labels.contains(&label)))
+            let labels = self.intent_of(task).map(|intent| intent.labels);
+            let is_it = |(k, v): &Label| **k == **key && **v == **value;
+            labels.is_some_and(|labels| labels.iter().any(is_it))
         };
         filter.agent.is_none_or(|agent| executor == Some(agent))
             && filter.label.as_ref().is_none_or(has_label)
@@ -292,12 +294,8 @@ impl<'g> View<'g> {
             && (!asks_who || makers.any(|maker| self.is_by(maker, filter)))
     }
 
-    fn between(
-        &self,
-        mut edges: Vec<(EdgeIx, Link)>,
-        is_end: impl Fn(NodeIx) -> bool,
-    ) -> Vec<(EdgeIx, Link)> {
-        edges.retain(|(_, link)| is_end(link.from) && is_end(link.to));
+    fn between(&self, mut edges: Vec<Link>, is_end: impl Fn(NodeIx) -> bool) -> Vec<Link> {
+        edges.retain(|link| is_end(link.from) && is_end(link.to));
         edges
     }
 
@@ -306,7 +304,7 @@ impl<'g> View<'g> {
         let mut entries: BTreeMap<(String, bool), LineageTask> = BTreeMap::new();
         for &node in nodes.iter().filter(|&&node| self.is_task(node)) {
             let Some(id) = self.store().envelope_id(node) else { continue };
-            let label = self.task_label(node).map(str::to_owned);
+            let label = self.task_label(node).map(|label| (*label).to_owned());
             let key = (label.clone().unwrap_or_else(|| id.to_string()), label.is_some());
             let new = || LineageTask { ids: Vec::new(), label, name: self.task_name(node) };
             entries.entry(key).or_insert_with(new).ids.push(id);
@@ -336,5 +334,5 @@ impl Direction {
 #[derive(Default)]
 pub(crate) struct Walk {
     pub(crate) found: BTreeSet<NodeIx>,
-    pub(crate) edges: Vec<(EdgeIx, Link)>,
+    pub(crate) edges: Vec<Link>,
 }

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use tally_protocol::message::PolicyAction;
 use tally_protocol::{AgentId, EnvelopeId, Position, Time};
 
-use crate::graph::{AttestationFacts, Says, TaskFacts};
 use crate::lineage::{Direction, Start};
 use crate::node::NodeRef;
+use crate::record::{AttestationFacts, NodeIx, Says, TaskFacts};
 use crate::relation::{Class, Relation};
-use crate::store::{Link, NodeIx};
+use crate::store::Link;
 use crate::unanswered::Unanswered;
 use crate::view::View;
 
@@ -125,7 +125,7 @@ impl View<'_> {
                 false => involved.data(node),
             }
         }
-        for (_, link) in &walk.edges {
+        for link in &walk.edges {
             involved.report(link);
         }
         let subject = start.iter().map(|&node| self.node_ref(node)).collect();
@@ -148,7 +148,7 @@ impl View<'_> {
                 involved.task(task);
                 let made = self.steps(task, Direction::Down).into_iter();
                 let used = self.steps(task, Direction::Up).into_iter();
-                made.chain(used).for_each(|(_, link)| involved.report(&link));
+                made.chain(used).for_each(|link| involved.report(&link));
             }
         }
         for source in first.into_iter().flat_map(|derivation| &derivation.sources) {
@@ -169,9 +169,8 @@ impl View<'_> {
     /// The policies of a scope that were in force before a position: of each name the last version,
     /// unless that one ended it.
     pub(crate) fn in_force(&self, scope: NodeIx, until: Position) -> Vec<NodeIx> {
-        let policies = self.graph.scopes.get(&scope).map_or(&[][..], Vec::as_slice);
         let mut last = BTreeMap::new();
-        for &policy in policies {
+        for policy in self.policies_of(scope) {
             let Some(facts) = self.policy(policy).filter(|facts| facts.signed.position < until)
             else {
                 break;
@@ -214,7 +213,7 @@ impl<'g> Involved<'g> {
     fn task(&mut self, task: NodeIx) {
         let view = self.view;
         let executor = view.executor(task);
-        for &receipt in view.receipts_of(task) {
+        for receipt in view.receipts_of(task) {
             let author = view.receipt(receipt).map(|facts| facts.signed.author);
             let role = if author == executor { Role::Executor } else { Role::Initiator };
             self.author(role, receipt);
@@ -227,15 +226,15 @@ impl<'g> Involved<'g> {
         let capability = offer.map(|offer| offer.capability);
         let provider = capability.and_then(|capability| self.author(Role::Provider, capability));
         if let Some(principal) = principal {
-            self.delegations(facts, principal);
+            self.delegations(&facts, principal);
         }
         let chosen: BTreeSet<NodeIx> =
             executor.into_iter().chain(provider).chain(capability).chain([facts.offer]).collect();
         for &subject in &chosen {
-            self.claims_about(subject, facts);
+            self.claims_about(subject, &facts);
         }
         let scopes = [principal, executor, provider, capability, Some(facts.intent)];
-        self.governing(task, facts, scopes.into_iter().flatten().collect());
+        self.governing(task, &facts, scopes.into_iter().flatten().collect());
     }
 
     /// Data that no task made comes from whoever named it first.
@@ -246,7 +245,7 @@ impl<'g> Involved<'g> {
     }
 
     fn supplier(&mut self, data: NodeIx) {
-        if let Some(mention) = self.view.mentions(data).first() {
+        if let Some(mention) = self.view.mentions(data).next() {
             self.sign(Role::Supplier, data, mention.author, mention.position);
         }
     }
@@ -262,7 +261,7 @@ impl<'g> Involved<'g> {
             self.view.signed(*receipt).is_some_and(|signed| signed.position == link.position)
         };
         if link.class == Class::Asserted
-            && !self.view.receipts_of(task).iter().any(of_receipt)
+            && !self.view.receipts_of(task).any(|receipt| of_receipt(&receipt))
             && let Some(executor) = self.view.executor(task)
         {
             self.sign(Role::Executor, task, executor, link.position);
@@ -283,7 +282,7 @@ impl<'g> Involved<'g> {
             let Some(facts) = self.view.attestation(attestation) else { continue };
             let Says::Delegation { of, intent } = facts.says else { continue };
             let about = intent.is_none_or(|intent| intents.contains(&intent));
-            if about && self.stood(attestation, facts, task) && seen.insert(attestation) {
+            if about && self.stood(attestation, &facts, task) && seen.insert(attestation) {
                 self.author(Role::Delegator, attestation);
                 open.extend(of);
             }
@@ -294,7 +293,7 @@ impl<'g> Involved<'g> {
         for attestation in self.view.nodes_to(subject, Relation::AttestsTo) {
             let Some(facts) = self.view.attestation(attestation) else { continue };
             let is_claim = matches!(facts.says, Says::Claim);
-            if is_claim && self.stood(attestation, facts, task) {
+            if is_claim && self.stood(attestation, &facts, task) {
                 self.author(Role::Attester, attestation);
             }
         }
@@ -338,7 +337,7 @@ impl<'g> Involved<'g> {
             let (view, facts) = (self.view, self.view.policy(policy)?);
             Some(PolicyEntry {
                 id: view.store().envelope_id(policy)?,
-                name: view.store().text_at(facts.name).to_owned(),
+                name: (*facts.name).to_owned(),
                 version: facts.version,
                 owner: view.agent_id(facts.signed.author)?,
                 scope: view.node_ref(facts.scope),

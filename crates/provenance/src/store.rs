@@ -1,4 +1,4 @@
-//! Nodes, edges and texts as numbers: the memory of the graph.
+//! Nodes and edges as numbers: the memory of the graph.
 //!
 //! A node is interned once and has the list of its edges in either direction, so that a walk costs
 //! what it visits. This module does not know what messages mean.
@@ -6,110 +6,25 @@
 //! Everything is kept with the position at which it came to hold. Lists grow in the order of the
 //! log, so what a view of an earlier size sees of a list is a prefix; what changes later (the kind
 //! of a node that was only mentioned, the ground of an edge) stands beside it.
-//!
-//! The hash maps are only looked up, never iterated: their order reaches no answer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tally_protocol::{AgentId, Digest, EnvelopeId, Position};
+use tally_protocol::{AgentId, Digest, EnvelopeId, Position, Time, TraceId};
 
+use crate::memory::{BlockId, Items, Memory, Name, WHOLE};
 use crate::node::NodeRef;
+use crate::record::{
+    BLOCK_ITEMS, END, EdgeIx, Facts, Half, Item, Key, Kind, List, Member, Mention, Moment, Node,
+    NodeIx, Part,
+};
 use crate::relation::{Class, Edge, Relation};
-
-macro_rules! index {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub(crate) struct $name(u32);
-
-        impl $name {
-            /// The index of the next item of a list of this length.
-            fn next_of(len: usize) -> Self {
-                Self(u32::try_from(len).expect(concat!("fewer than 2^32 of ", stringify!($name))))
-            }
-
-            fn at(self) -> usize {
-                self.0 as usize
-            }
-        }
-    };
-}
-index! {
-    /// A node, in the order of first mention.
-    NodeIx
-}
-index! {
-    /// An edge, in the order of the log.
-    EdgeIx
-}
-index! {
-    /// A text.
-    TextIx
-}
-
-/// What an envelope is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Capability,
-    Intent,
-    Offer,
-    Task,
-    Receipt,
-    Policy,
-    Attestation,
-    Message,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Key {
-    Agent(AgentId),
-    Envelope(EnvelopeId),
-    Data(TextIx, Digest),
-    /// An activity of another system, by its name.
-    Imported(TextIx),
-}
-
-#[derive(Debug, Clone)]
-struct Node {
-    key: Key,
-    /// Where it was first named.
-    since: Position,
-    /// As it was first named. Means nothing unless the key is an envelope.
-    kind: Kind,
-    out: Vec<EdgeIx>,
-    into: Vec<EdgeIx>,
-}
-
-/// What of a fact was different later: the values that replaced the first one, in log order.
-#[derive(Debug, Clone)]
-pub(crate) struct Changes<K, V>(BTreeMap<K, Vec<(Position, V)>>);
-
-impl<K: Ord, V: Copy> Changes<K, V> {
-    pub(crate) fn push(&mut self, key: K, position: Position, value: V) {
-        self.0.entry(key).or_default().push((position, value));
-    }
-
-    /// The last change before a position.
-    pub(crate) fn before(&self, key: &K, until: Position) -> Option<(Position, V)> {
-        let changes = self.0.get(key)?;
-        let seen = changes.partition_point(|(position, _)| *position < until);
-        seen.checked_sub(1).map(|last| changes[last])
-    }
-}
-
-impl<K, V> Default for Changes<K, V> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
-}
-
-/// After every position: sees all.
-const END: Position = Position(u64::MAX);
+use crate::workflow::OfferState;
 
 /// An edge between numbers, with the ground on which it stands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Link {
+    pub(crate) edge: EdgeIx,
     pub(crate) from: NodeIx,
     pub(crate) to: NodeIx,
     pub(crate) position: Position,
@@ -117,106 +32,169 @@ pub(crate) struct Link {
     pub(crate) class: Class,
 }
 
-/// Nodes, edges and texts.
-#[derive(Debug, Clone, Default)]
+/// How far the graph is, and how much there is of it.
+#[derive(Debug, Default)]
+pub(crate) struct Head {
+    /// The position after the last event that was folded.
+    pub(crate) next: Position,
+    /// Numbers of nodes that are taken, those of groups among them.
+    pub(crate) numbered: u32,
+    pub(crate) nodes: u32,
+    pub(crate) edges: u32,
+    /// The events that were folded.
+    pub(crate) moments: List<Moment>,
+}
+
+/// Nodes and edges.
+#[derive(Default)]
 pub(crate) struct Store {
+    pub(crate) memory: Memory,
+    pub(crate) head: Head,
     /// Where the event stands that is folded.
     now: Position,
-    nodes: Vec<Node>,
-    kinds: Changes<NodeIx, Kind>,
-    by_key: HashMap<Key, NodeIx>,
-    /// As they were first said.
-    links: Vec<Link>,
-    grounds: Changes<EdgeIx, Class>,
-    /// What the event that is folded made or strengthened.
-    touched: Vec<EdgeIx>,
-    texts: Vec<Arc<str>>,
-    by_text: HashMap<Arc<str>, TextIx>,
-    by_uri: BTreeMap<TextIx, Vec<NodeIx>>,
-    by_digest: HashMap<Digest, Vec<NodeIx>>,
+    /// What that event made or strengthened.
+    touched: BTreeMap<EdgeIx, Link>,
 }
 
 impl Store {
+    /// As far as it was kept.
+    pub(crate) fn new(memory: Memory, head: Head) -> Self {
+        Self { memory, now: head.next, head, touched: BTreeMap::new() }
+    }
+
     /// What is added from now on came to hold at this position.
     pub(crate) fn begin(&mut self, now: Position) {
         self.now = now;
         self.touched.clear();
     }
 
+    /// The event is folded.
+    pub(crate) fn end(&mut self, recorded_at: Time) {
+        let Head { nodes, edges, .. } = self.head;
+        let moment = Moment { position: self.now, recorded_at, nodes, edges };
+        if let Some((number, block)) = self.head.moments.push(moment) {
+            self.memory.add_block(BlockId { owner: WHOLE, part: Part::Moments, number }, block);
+        }
+        self.head.next = Position(self.now.0.saturating_add(1));
+    }
+
     /// The edges that the event which was folded last made or strengthened.
-    pub(crate) fn touched(&self) -> &[EdgeIx] {
-        &self.touched
+    pub(crate) fn touched(&self) -> impl Iterator<Item = Link> + '_ {
+        self.touched.values().copied()
     }
 
     pub(crate) fn agent(&mut self, agent: AgentId) -> NodeIx {
-        self.intern(Key::Agent(agent), Kind::Message)
+        self.intern(Name::of_id(b'a', *agent.as_bytes()), || Key::Agent(agent)).0
     }
 
     pub(crate) fn data(&mut self, uri: &str, digest: Digest) -> NodeIx {
-        let uri = self.text(uri);
-        let known = self.nodes.len();
-        let node = self.intern(Key::Data(uri, digest), Kind::Message);
-        if node.at() == known {
-            self.by_uri.entry(uri).or_default().push(node);
-            self.by_digest.entry(digest).or_default().push(node);
+        let key = || Key::Data(uri.into(), digest);
+        let (node, is_new) = self.intern(Name::data(uri, digest), key);
+        if is_new {
+            self.add_to(Name::uri(uri), node);
+            self.add_to(Name::digest(digest), node);
         }
         node
     }
 
     /// An activity of another system.
     pub(crate) fn imported(&mut self, name: &str) -> NodeIx {
-        let name = self.text(name);
-        self.intern(Key::Imported(name), Kind::Message)
+        self.intern(Name::of_texts(b'i', &[name]), || Key::Imported(name.into())).0
     }
 
     /// The envelope as it was folded: what it is, is settled.
     pub(crate) fn define(&mut self, id: EnvelopeId, kind: Kind) -> NodeIx {
-        let node = self.intern(Key::Envelope(id), kind);
-        if self.kind(node, END) != kind {
-            self.kinds.push(node, self.now, kind);
-        }
-        node
+        self.envelope(id, kind, |known| known != kind)
     }
 
     /// An envelope that another one refers to; `kind` holds where nothing better is known.
     pub(crate) fn mention(&mut self, id: EnvelopeId, kind: Kind) -> NodeIx {
-        let node = self.intern(Key::Envelope(id), kind);
-        if self.kind(node, END) == Kind::Message && kind != Kind::Message {
-            self.kinds.push(node, self.now, kind);
+        self.envelope(id, kind, |known| known == Kind::Message && kind != Kind::Message)
+    }
+
+    fn envelope(&mut self, id: EnvelopeId, kind: Kind, changes: impl Fn(Kind) -> bool) -> NodeIx {
+        let (node, is_new) = self.intern(Name::envelope(id), || Key::Envelope(id));
+        if is_new || changes(self.memory.node(node).kind(END)) {
+            let now = self.now;
+            self.memory.node_mut(node).kinds.push((now, kind));
         }
         node
     }
 
-    pub(crate) fn text(&mut self, text: &str) -> TextIx {
-        if let Some(&known) = self.by_text.get(text) {
-            return known;
+    /// Adds a node to those that have something in common.
+    pub(crate) fn add_to(&mut self, group: Name, node: NodeIx) {
+        let group = match self.memory.find(&group) {
+            Some(known) => known,
+            None => self.number(group, Key::Group),
+        };
+        self.push(group, Part::Members, Member { position: self.now, node });
+    }
+
+    /// The node that was added to a group last.
+    pub(crate) fn last_of(&self, group: &Name) -> Option<NodeIx> {
+        let group = self.memory.node(self.memory.find(group)?);
+        group.members.rest.last().map(|member| member.node)
+    }
+
+    /// Marks something; whether it was not marked before.
+    pub(crate) fn mark(&mut self, mark: Name, node: NodeIx) -> bool {
+        let is_new = self.memory.find(&mark).is_none();
+        if is_new {
+            self.memory.add_name(mark, node);
         }
-        let (index, text) = (TextIx::next_of(self.texts.len()), Arc::<str>::from(text));
-        self.texts.push(Arc::clone(&text));
-        self.by_text.insert(text, index);
-        index
+        is_new
+    }
+
+    /// Adds to a list of a node.
+    pub(crate) fn push<T: Item>(&mut self, node: NodeIx, part: Part, item: T) {
+        let list = T::list_mut(self.memory.node_mut(node), part).expect("a list of such items");
+        if let Some((number, block)) = list.push(item) {
+            self.memory.add_block(BlockId { owner: node, part, number }, block);
+        }
+    }
+
+    /// Keeps what a message says, unless another one said it of this node before.
+    pub(crate) fn insert(&mut self, node: NodeIx, facts: Facts) -> bool {
+        self.memory.node_mut(node).insert(facts)
+    }
+
+    /// Says how far an offer came from now on.
+    pub(crate) fn settle(&mut self, offer: NodeIx, state: OfferState) {
+        let now = self.now;
+        let node = self.memory.node_mut(offer);
+        if node.state(END) != state {
+            node.states.push((now, state));
+        }
     }
 
     /// Adds an edge that the event which is folded says. Between two nodes there is one edge of a
     /// relation: a stronger class takes it over with its event, anything else leaves it as it is.
     pub(crate) fn link(&mut self, from: NodeIx, relation: Relation, to: NodeIx, class: Class) {
+        let position = self.now;
         match self.find_link(from, relation, to) {
-            None => self.push_link(Link { from, to, position: self.now, relation, class }),
-            Some(known) => {
-                if class > self.link_before(known, END).class {
-                    self.grounds.push(known, self.now, class);
-                    self.touched.push(known);
-                }
+            None => {
+                let edge = EdgeIx(self.head.edges);
+                self.head.edges = edge.0.checked_add(1).expect("fewer than 2^32 edges");
+                let half = |other| Half::new(edge, other, relation, class, position);
+                self.push(from, Part::Out, half(to));
+                self.push(to, Part::Into, half(from));
+                self.touched.insert(edge, Link { edge, from, to, position, relation, class });
             }
+            Some(known) if class > known.class => {
+                self.strengthen(from, Part::Out, known.edge, class);
+                self.strengthen(to, Part::Into, known.edge, class);
+                self.touched.insert(known.edge, Link { position, class, ..known });
+            }
+            Some(_) => {}
         }
     }
 
     /// A node by what it is as of a position, if it was named before.
     pub(crate) fn find_node(&self, node: &NodeRef, until: Position) -> Option<NodeIx> {
-        let key = match node {
-            NodeRef::Agent(agent) => Key::Agent(*agent),
-            NodeRef::Data { uri, digest } => Key::Data(self.find_text(uri)?, *digest),
-            NodeRef::Imported(name) => Key::Imported(self.find_text(name)?),
+        let name = match node {
+            NodeRef::Agent(agent) => Name::of_id(b'a', *agent.as_bytes()),
+            NodeRef::Data { uri, digest } => Name::data(uri, *digest),
+            NodeRef::Imported(name) => Name::of_texts(b'i', &[name]),
             NodeRef::Capability(id)
             | NodeRef::Intent(id)
             | NodeRef::Offer(id)
@@ -224,49 +202,41 @@ impl Store {
             | NodeRef::Receipt(id)
             | NodeRef::Policy(id)
             | NodeRef::Attestation(id)
-            | NodeRef::Message(id) => Key::Envelope(*id),
+            | NodeRef::Message(id) => Name::envelope(*id),
         };
-        let found = self.by_key.get(&key).copied().filter(|&found| self.is_seen(found, until))?;
+        let found = self.memory.find(&name).filter(|&found| self.is_seen(found, until))?;
         // The id of an intent does not name a task.
         (self.node_ref(found, until) == *node).then_some(found)
     }
 
-    pub(crate) fn find_text(&self, text: &str) -> Option<TextIx> {
-        self.by_text.get(text).copied()
+    /// The nodes of a group as of a position, by first mention.
+    pub(crate) fn group<'s>(
+        &'s self,
+        group: &Name,
+        until: Position,
+    ) -> impl Iterator<Item = NodeIx> + use<'s> {
+        let members = self.memory.find(group).map(|group| self.seen(group, Part::Members, until));
+        members.into_iter().flatten().map(|member: Member| member.node)
     }
 
-    /// All data of this URI, whatever the digest; by first mention.
-    pub(crate) fn data_at(&self, uri: &str) -> &[NodeIx] {
-        let nodes = self.find_text(uri).and_then(|uri| self.by_uri.get(&uri));
-        nodes.map_or(&[], Vec::as_slice)
-    }
-
-    /// All data of this digest, wherever it is; by first mention.
-    pub(crate) fn data_of(&self, digest: &Digest) -> &[NodeIx] {
-        self.by_digest.get(digest).map_or(&[], Vec::as_slice)
-    }
-
-    pub(crate) fn text_at(&self, text: TextIx) -> &str {
-        &self.texts[text.at()]
+    pub(crate) fn node(&self, node: NodeIx) -> Arc<Node> {
+        self.memory.node(node)
     }
 
     /// Whether a node was named before a position.
     pub(crate) fn is_seen(&self, node: NodeIx, until: Position) -> bool {
-        self.nodes[node.at()].since < until
-    }
-
-    /// What an envelope is taken for as of a position; means nothing for agents and data.
-    fn kind(&self, node: NodeIx, until: Position) -> Kind {
-        let changed = self.kinds.before(&node, until);
-        changed.map_or(self.nodes[node.at()].kind, |(_, kind)| kind)
+        self.node(node).since < until
     }
 
     pub(crate) fn node_ref(&self, node: NodeIx, until: Position) -> NodeRef {
-        match self.nodes[node.at()].key {
-            Key::Agent(agent) => NodeRef::Agent(agent),
-            Key::Data(uri, digest) => NodeRef::Data { uri: self.text_at(uri).to_owned(), digest },
-            Key::Imported(name) => NodeRef::Imported(self.text_at(name).to_owned()),
-            Key::Envelope(id) => match self.kind(node, until) {
+        let node = self.node(node);
+        match &node.key {
+            Key::Agent(agent) => NodeRef::Agent(*agent),
+            Key::Data(uri, digest) => NodeRef::Data { uri: (**uri).to_owned(), digest: *digest },
+            Key::Imported(name) => NodeRef::Imported((**name).to_owned()),
+            // No answer shows a group, and none is given after rows could not be read.
+            Key::Group => NodeRef::Message(EnvelopeId([0; 32])),
+            &Key::Envelope(id) => match node.kind(until) {
                 Kind::Capability => NodeRef::Capability(id),
                 Kind::Intent => NodeRef::Intent(id),
                 Kind::Offer => NodeRef::Offer(id),
@@ -280,38 +250,56 @@ impl Store {
     }
 
     pub(crate) fn envelope_id(&self, node: NodeIx) -> Option<EnvelopeId> {
-        match self.nodes[node.at()].key {
+        match self.node(node).key {
             Key::Envelope(id) => Some(id),
-            Key::Agent(_) | Key::Data(..) | Key::Imported(_) => None,
+            Key::Agent(_) | Key::Data(..) | Key::Imported(_) | Key::Group => None,
         }
     }
 
     pub(crate) fn agent_id(&self, node: NodeIx) -> Option<AgentId> {
-        match self.nodes[node.at()].key {
+        match self.node(node).key {
             Key::Agent(agent) => Some(agent),
-            Key::Envelope(_) | Key::Data(..) | Key::Imported(_) => None,
+            Key::Envelope(_) | Key::Data(..) | Key::Imported(_) | Key::Group => None,
         }
     }
 
     /// URI and digest of data.
-    pub(crate) fn data_parts(&self, node: NodeIx) -> Option<(&str, Digest)> {
-        match self.nodes[node.at()].key {
-            Key::Data(uri, digest) => Some((self.text_at(uri), digest)),
-            Key::Envelope(_) | Key::Agent(_) | Key::Imported(_) => None,
+    pub(crate) fn data_parts(&self, node: NodeIx) -> Option<(Arc<str>, Digest)> {
+        match &self.node(node).key {
+            Key::Data(uri, digest) => Some((Arc::clone(uri), *digest)),
+            Key::Envelope(_) | Key::Agent(_) | Key::Imported(_) | Key::Group => None,
         }
     }
 
     pub(crate) fn is_task(&self, node: NodeIx, until: Position) -> bool {
-        let is_envelope = matches!(self.nodes[node.at()].key, Key::Envelope(_));
-        is_envelope && self.kind(node, until) == Kind::Task
+        let node = self.node(node);
+        matches!(node.key, Key::Envelope(_)) && node.kind(until) == Kind::Task
     }
 
     pub(crate) fn is_imported(&self, node: NodeIx) -> bool {
-        matches!(self.nodes[node.at()].key, Key::Imported(_))
+        matches!(self.node(node).key, Key::Imported(_))
     }
 
     pub(crate) fn is_data(&self, node: NodeIx) -> bool {
-        matches!(self.nodes[node.at()].key, Key::Data(..))
+        matches!(self.node(node).key, Key::Data(..))
+    }
+
+    /// A list of a node as of a position, in log order.
+    pub(crate) fn seen<'s, T: Item + 's>(
+        &'s self,
+        node: NodeIx,
+        part: Part,
+        until: Position,
+    ) -> impl Iterator<Item = T> + use<'s, T> {
+        self.memory.list(node, part).take_while(move |item: &T| item.position() < until)
+    }
+
+    pub(crate) fn mentions(
+        &self,
+        data: NodeIx,
+        until: Position,
+    ) -> impl Iterator<Item = Mention> + '_ {
+        self.seen(data, Part::Mentions, until)
     }
 
     /// The edges to what a node came from, as of a position.
@@ -319,8 +307,8 @@ impl Store {
         &self,
         node: NodeIx,
         until: Position,
-    ) -> impl Iterator<Item = (EdgeIx, Link)> + '_ {
-        self.seen(&self.nodes[node.at()].out, until)
+    ) -> impl Iterator<Item = Link> + '_ {
+        self.seen(node, Part::Out, until).map(move |half| link_from(node, &half, until))
     }
 
     /// The edges from what came of a node, as of a position.
@@ -328,8 +316,8 @@ impl Store {
         &self,
         node: NodeIx,
         until: Position,
-    ) -> impl Iterator<Item = (EdgeIx, Link)> + '_ {
-        self.seen(&self.nodes[node.at()].into, until)
+    ) -> impl Iterator<Item = Link> + '_ {
+        self.seen(node, Part::Into, until).map(move |half| link_to(node, &half, until))
     }
 
     /// The same, without those that were first said before `from`.
@@ -338,59 +326,52 @@ impl Store {
         node: NodeIx,
         from: Position,
         until: Position,
-    ) -> impl Iterator<Item = (EdgeIx, Link)> + '_ {
-        let into = &self.nodes[node.at()].into;
-        let earlier = into.partition_point(|edge| self.links[edge.at()].position < from);
-        self.seen(&into[earlier..], until)
+    ) -> impl Iterator<Item = Link> + '_ {
+        let into: Items<'_, Half> = self.memory.list(node, Part::Into);
+        let later = into.skipping(|half| half.first_said() < from);
+        let seen = later.take_while(move |half| half.first_said() < until);
+        seen.map(move |half| link_to(node, &half, until))
     }
 
-    fn seen<'s>(
-        &'s self,
-        edges: &'s [EdgeIx],
-        until: Position,
-    ) -> impl Iterator<Item = (EdgeIx, Link)> + 's {
-        let seen = edges.partition_point(|edge| self.links[edge.at()].position < until);
-        edges[..seen].iter().map(move |&edge| (edge, self.link_before(edge, until)))
+    /// The last event before a position.
+    pub(crate) fn moment(&self, until: Position) -> Option<Moment> {
+        self.last_moment(|moment| moment.position < until)
     }
 
-    /// An edge on the ground on which it stood as of a position.
-    fn link_before(&self, edge: EdgeIx, until: Position) -> Link {
-        let link = self.links[edge.at()];
-        if link.class == Class::Asserted {
-            return link; // Nothing is stronger.
-        }
-        match self.grounds.before(&edge, until) {
-            Some((position, class)) => Link { position, class, ..link },
-            None => link,
-        }
+    /// The last of the first events for which something holds.
+    pub(crate) fn last_moment(&self, holds: impl Fn(&Moment) -> bool) -> Option<Moment> {
+        let (moments, owner) = (&self.head.moments, (WHOLE, Part::Moments));
+        let count = self.memory.partition_point(moments, owner, holds);
+        self.memory.item(moments, owner, count.checked_sub(1)?)
     }
 
     /// How many nodes were named before a position.
     pub(crate) fn node_count(&self, until: Position) -> usize {
-        self.nodes.partition_point(|node| node.since < until)
+        self.moment(until).map_or(0, |moment| moment.nodes as usize)
     }
 
     /// How many edges were said before a position.
     pub(crate) fn edge_count(&self, until: Position) -> usize {
-        self.links.partition_point(|link| link.position < until)
+        self.moment(until).map_or(0, |moment| moment.edges as usize)
     }
 
     /// Every edge that was said before a position.
-    pub(crate) fn all_edges(&self, until: Position) -> impl Iterator<Item = EdgeIx> + use<> {
-        (0..self.edge_count(until)).map(EdgeIx::next_of)
+    pub(crate) fn all_edges(&self, until: Position) -> impl Iterator<Item = Link> + '_ {
+        let readable = |_: &NodeIx| self.memory.failure().is_none();
+        let nodes = (0..self.head.numbered).map(NodeIx).take_while(readable);
+        nodes.flat_map(move |node| self.outgoing(node, until))
     }
 
     /// The edges by position, each once, as of a position.
     pub(crate) fn edges(
         &self,
-        indices: impl IntoIterator<Item = EdgeIx>,
+        links: impl IntoIterator<Item = Link>,
         until: Position,
     ) -> Vec<Edge> {
-        let with_link = |edge| (self.link_before(edge, until), edge);
-        let mut links: Vec<(Link, EdgeIx)> = indices.into_iter().map(with_link).collect();
-        links.sort_unstable_by_key(|&(link, edge)| (link.position, edge));
-        links.dedup_by_key(|&mut (_, edge)| edge);
-        let edge = |(link, _): (Link, EdgeIx)| Edge {
+        let mut links: Vec<Link> = links.into_iter().collect();
+        links.sort_unstable_by_key(|link| (link.position, link.edge));
+        links.dedup_by_key(|link| link.edge);
+        let edge = |link: Link| Edge {
             from: self.node_ref(link.from, until),
             relation: link.relation,
             to: self.node_ref(link.to, until),
@@ -400,32 +381,129 @@ impl Store {
         links.into_iter().map(edge).collect()
     }
 
-    fn intern(&mut self, key: Key, kind: Kind) -> NodeIx {
-        let next = NodeIx::next_of(self.nodes.len());
-        let node = *self.by_key.entry(key).or_insert(next);
-        if node == next {
-            let since = self.now;
-            self.nodes.push(Node { key, since, kind, out: Vec::new(), into: Vec::new() });
+    /// The node of a name, and whether there was none before.
+    fn intern(&mut self, name: Name, key: impl FnOnce() -> Key) -> (NodeIx, bool) {
+        if let Some(known) = self.memory.find(&name) {
+            return (known, false);
         }
+        self.head.nodes += 1;
+        (self.number(name, key()), true)
+    }
+
+    fn number(&mut self, name: Name, key: Key) -> NodeIx {
+        let node = NodeIx(self.head.numbered);
+        self.head.numbered = node.0.checked_add(1).expect("fewer than 2^32 nodes");
+        self.memory.add_name(name, node);
+        self.memory.add_node(node, Node::new(key, self.now));
         node
     }
 
     /// Looks through the shorter of the two lists. All the edges of a graph cost at most E^1.5
     /// that way, and no second index of a million edges is needed.
-    fn find_link(&self, from: NodeIx, relation: Relation, to: NodeIx) -> Option<EdgeIx> {
-        let (out, into) = (&self.nodes[from.at()].out, &self.nodes[to.at()].into);
-        let shorter = if out.len() <= into.len() { out } else { into };
-        shorter.iter().copied().find(|edge| {
-            let link = &self.links[edge.at()];
-            link.from == from && link.to == to && link.relation == relation
+    fn find_link(&self, from: NodeIx, relation: Relation, to: NodeIx) -> Option<Link> {
+        let (out, into) = (self.node(from).out.len(), self.node(to).into.len());
+        let (node, part, other) = match out <= into {
+            true => (from, Part::Out, to),
+            false => (to, Part::Into, from),
+        };
+        let mut halves = self.memory.list(node, part);
+        let half: Half =
+            halves.find(|half: &Half| half.other == other && half.relation == relation)?;
+        Some(match part {
+            Part::Into => link_to(node, &half, END),
+            _ => link_from(node, &half, END),
         })
     }
 
-    fn push_link(&mut self, link: Link) {
-        let edge = EdgeIx::next_of(self.links.len());
-        self.nodes[link.from.at()].out.push(edge);
-        self.nodes[link.to.at()].into.push(edge);
-        self.links.push(link);
-        self.touched.push(edge);
+    /// Notes at one end that an edge stands on a stronger ground from now on.
+    fn strengthen(&mut self, node: NodeIx, part: Part, edge: EdgeIx, class: Class) {
+        let now = self.now;
+        let holder = self.memory.node(node);
+        let list = Half::list(&holder, part).expect("edges");
+        let earlier = |half: &Half| half.edge < edge;
+        let index = self.memory.partition_point(list, (node, part), earlier);
+        let (number, full) = (index / BLOCK_ITEMS, list.full as usize);
+        drop(holder);
+        let halves = match u32::try_from(number) {
+            Ok(number) if (number as usize) < full => {
+                self.memory.block_mut(BlockId { owner: node, part, number }).halves_mut()
+            }
+            _ => {
+                let list = Half::list_mut(self.memory.node_mut(node), part);
+                &mut list.expect("edges").rest
+            }
+        };
+        // It is there, unless rows could not be read.
+        if let Some(half) = halves.iter_mut().find(|half| half.edge == edge) {
+            half.stand_on(class, now);
+        }
+    }
+}
+
+fn link_from(node: NodeIx, half: &Half, until: Position) -> Link {
+    let (class, position) = half.ground(until);
+    let Half { edge, other, relation, .. } = *half;
+    Link { edge, from: node, to: other, position, relation, class }
+}
+
+fn link_to(node: NodeIx, half: &Half, until: Position) -> Link {
+    let link = link_from(node, half, until);
+    Link { from: link.to, to: node, ..link }
+}
+
+impl Name {
+    fn of_id(letter: u8, id: [u8; 32]) -> Self {
+        let mut name = [letter; 33];
+        name[1..].copy_from_slice(&id);
+        Self(name)
+    }
+
+    fn of_bytes(letter: u8, bytes: &[u8]) -> Self {
+        Self::of_id(letter, Digest::of(bytes).0)
+    }
+
+    /// Texts, each behind its length.
+    fn of_texts(letter: u8, texts: &[&str]) -> Self {
+        let with_length =
+            |text: &&str| [&(text.len() as u64).to_be_bytes(), text.as_bytes()].concat();
+        Self::of_bytes(letter, &texts.iter().flat_map(with_length).collect::<Vec<u8>>())
+    }
+
+    fn envelope(id: EnvelopeId) -> Self {
+        Self::of_id(b'e', id.0)
+    }
+
+    fn data(uri: &str, digest: Digest) -> Self {
+        Self::of_bytes(b'd', &[&digest.0, uri.as_bytes()].concat())
+    }
+
+    /// All data of a URI, whatever the digest.
+    pub(crate) fn uri(uri: &str) -> Self {
+        Self::of_texts(b'u', &[uri])
+    }
+
+    /// All data of a digest, wherever it is.
+    pub(crate) fn digest(digest: Digest) -> Self {
+        Self::of_id(b'g', digest.0)
+    }
+
+    /// The tasks with a label.
+    pub(crate) fn label(key: &str, value: &str) -> Self {
+        Self::of_texts(b'l', &[key, value])
+    }
+
+    /// The intents of a workflow.
+    pub(crate) fn trace(trace: TraceId) -> Self {
+        Self::of_bytes(b't', &trace.0)
+    }
+
+    /// That an intent is one of a workflow's.
+    pub(crate) fn traced(trace: TraceId, intent: NodeIx) -> Self {
+        Self::of_bytes(b's', &[&trace.0[..], &intent.0.to_be_bytes()].concat())
+    }
+
+    /// All intents of the log.
+    pub(crate) fn intents() -> Self {
+        Self::of_id(b'x', [0; 32])
     }
 }

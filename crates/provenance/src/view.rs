@@ -4,16 +4,20 @@
 //! what a graph would answer that was folded only so far; since lists grow in the order of the log,
 //! what came later costs it nothing.
 
-use tally_protocol::{AgentId, EnvelopeId, Position, Time, TraceId, TreeSize};
+use std::sync::Arc;
 
-use crate::graph::{
-    AttestationFacts, CapabilityFacts, Graph, IntentFacts, MentionFacts, OfferFacts, PolicyFacts,
-    ReceiptFacts, Signed, TaskFacts,
-};
+use tally_protocol::{AgentId, Digest, EnvelopeId, Position, Time, TraceId, TreeSize};
+
+use crate::graph::Graph;
 use crate::lineage::TASK_LABEL_KEY;
+use crate::memory::Name;
 use crate::node::{DataEntry, NodeRef, TaskEntry};
+use crate::record::{
+    AttestationFacts, CapabilityFacts, IntentFacts, Member, Mention, Node, NodeIx, OfferFacts,
+    Part, PolicyFacts, ReceiptFacts, Signed, TaskFacts,
+};
 use crate::relation::{Edge, Relation};
-use crate::store::{EdgeIx, Link, NodeIx, Store};
+use crate::store::{Link, Store};
 use crate::unanswered::Unanswered;
 use crate::workflow::OfferState;
 
@@ -50,9 +54,7 @@ impl<'g> View<'g> {
 
     /// When the last event that it sees was recorded.
     pub fn recorded_at(&self) -> Option<Time> {
-        let recorded = &self.graph.recorded;
-        let seen = recorded.partition_point(|(position, _)| *position < self.until);
-        seen.checked_sub(1).map(|last| recorded[last].1)
+        self.store().moment(self.until).map(|moment| moment.recorded_at)
     }
 
     /// How many nodes there are.
@@ -68,19 +70,19 @@ impl<'g> View<'g> {
     /// The edges to what a node came from, by position; none for an unknown node.
     pub fn edges_from(&self, node: &NodeRef) -> Vec<Edge> {
         let node = self.find_node(node);
-        node.map_or_else(Vec::new, |node| self.edges(self.outgoing(node).map(|(e, _)| e)))
+        node.map_or_else(Vec::new, |node| self.edges(self.outgoing(node)))
     }
 
     /// The edges from what came of a node, by position; none for an unknown node.
     pub fn edges_to(&self, node: &NodeRef) -> Vec<Edge> {
         let node = self.find_node(node);
-        node.map_or_else(Vec::new, |node| self.edges(self.incoming(node).map(|(e, _)| e)))
+        node.map_or_else(Vec::new, |node| self.edges(self.incoming(node)))
     }
 
     /// The tasks whose intent carries a label, in log order.
     pub fn tasks_labelled(&self, key: &str, value: &str) -> Vec<EnvelopeId> {
-        let tasks = self.nodes_labelled(key, value).iter();
-        tasks.filter_map(|&task| self.store().envelope_id(task)).collect()
+        let tasks = self.nodes_labelled(key, value);
+        tasks.filter_map(|task| self.store().envelope_id(task)).collect()
     }
 }
 
@@ -103,17 +105,8 @@ impl<'g> View<'g> {
         position < self.until
     }
 
-    /// What was said before the view ends, of a list in log order.
-    pub(crate) fn seen_of<T>(&self, list: &'g [T], position: impl Fn(&T) -> Position) -> &'g [T] {
-        &list[..list.partition_point(|item| position(item) < self.until)]
-    }
-
     pub(crate) fn find_node(&self, node: &NodeRef) -> Option<NodeIx> {
         self.store().find_node(node, self.until)
-    }
-
-    pub(crate) fn knows(&self, node: NodeIx) -> bool {
-        self.store().is_seen(node, self.until)
     }
 
     pub(crate) fn node_ref(&self, node: NodeIx) -> NodeRef {
@@ -128,16 +121,16 @@ impl<'g> View<'g> {
         self.store().is_data(node)
     }
 
-    pub(crate) fn outgoing(&self, node: NodeIx) -> impl Iterator<Item = (EdgeIx, Link)> + use<'g> {
+    pub(crate) fn outgoing(&self, node: NodeIx) -> impl Iterator<Item = Link> + use<'g> {
         self.store().outgoing(node, self.until)
     }
 
-    pub(crate) fn incoming(&self, node: NodeIx) -> impl Iterator<Item = (EdgeIx, Link)> + use<'g> {
+    pub(crate) fn incoming(&self, node: NodeIx) -> impl Iterator<Item = Link> + use<'g> {
         self.store().incoming(node, self.until)
     }
 
-    pub(crate) fn edges(&self, indices: impl IntoIterator<Item = EdgeIx>) -> Vec<Edge> {
-        self.store().edges(indices, self.until)
+    pub(crate) fn edges(&self, links: impl IntoIterator<Item = Link>) -> Vec<Edge> {
+        self.store().edges(links, self.until)
     }
 
     /// What a node points to by a relation, with the event that says so, in log order.
@@ -146,7 +139,7 @@ impl<'g> View<'g> {
         node: NodeIx,
         relation: Relation,
     ) -> impl Iterator<Item = Link> + use<'g> {
-        self.outgoing(node).map(|(_, link)| link).filter(move |link| link.relation == relation)
+        self.outgoing(node).filter(move |link| link.relation == relation)
     }
 
     /// What points to a node by a relation, with the event that says so, in log order.
@@ -155,7 +148,7 @@ impl<'g> View<'g> {
         node: NodeIx,
         relation: Relation,
     ) -> impl Iterator<Item = Link> + use<'g> {
-        self.incoming(node).map(|(_, link)| link).filter(move |link| link.relation == relation)
+        self.incoming(node).filter(move |link| link.relation == relation)
     }
 
     /// What a node points to by a relation, as ids of envelopes.
@@ -173,44 +166,56 @@ impl<'g> View<'g> {
         self.links_to(node, relation).map(|link| link.from)
     }
 
-    pub(crate) fn capability(&self, node: NodeIx) -> Option<&'g CapabilityFacts> {
-        self.graph.capabilities.get(&node).filter(|facts| self.sees(facts.signed.position))
+    /// What one kind of message says of a node.
+    fn facts<T: Clone>(
+        &self,
+        node: NodeIx,
+        facts: impl Fn(&Node) -> Option<&T>,
+        signed: impl Fn(&T) -> Signed,
+    ) -> Option<T> {
+        let node = self.store().node(node);
+        facts(&node).filter(|facts| self.sees(signed(facts).position)).cloned()
     }
 
-    pub(crate) fn intent(&self, node: NodeIx) -> Option<&'g IntentFacts> {
-        self.graph.intents.get(&node).filter(|facts| self.sees(facts.signed.position))
+    pub(crate) fn capability(&self, node: NodeIx) -> Option<CapabilityFacts> {
+        self.facts(node, Node::capability, |facts| facts.signed)
     }
 
-    pub(crate) fn offer(&self, node: NodeIx) -> Option<&'g OfferFacts> {
-        self.graph.offers.get(&node).filter(|facts| self.sees(facts.signed.position))
+    pub(crate) fn intent(&self, node: NodeIx) -> Option<IntentFacts> {
+        self.facts(node, Node::intent, |facts| facts.signed)
     }
 
-    pub(crate) fn task(&self, node: NodeIx) -> Option<&'g TaskFacts> {
-        self.graph.tasks.get(&node).filter(|facts| self.sees(facts.signed.position))
+    pub(crate) fn offer(&self, node: NodeIx) -> Option<OfferFacts> {
+        self.facts(node, Node::offer, |facts| facts.signed)
     }
 
-    pub(crate) fn receipt(&self, node: NodeIx) -> Option<&'g ReceiptFacts> {
-        self.graph.receipts.get(&node).filter(|facts| self.sees(facts.signed.position))
+    pub(crate) fn task(&self, node: NodeIx) -> Option<TaskFacts> {
+        self.facts(node, Node::task, |facts| facts.signed)
     }
 
-    pub(crate) fn policy(&self, node: NodeIx) -> Option<&'g PolicyFacts> {
-        self.graph.policies.get(&node).filter(|facts| self.sees(facts.signed.position))
+    pub(crate) fn receipt(&self, node: NodeIx) -> Option<ReceiptFacts> {
+        self.facts(node, Node::receipt, |facts| facts.signed)
     }
 
-    pub(crate) fn attestation(&self, node: NodeIx) -> Option<&'g AttestationFacts> {
-        self.graph.attestations.get(&node).filter(|facts| self.sees(facts.signed.position))
+    pub(crate) fn policy(&self, node: NodeIx) -> Option<PolicyFacts> {
+        self.facts(node, Node::policy, |facts| facts.signed)
+    }
+
+    pub(crate) fn attestation(&self, node: NodeIx) -> Option<AttestationFacts> {
+        self.facts(node, Node::attestation, |facts| facts.signed)
     }
 
     /// Who signed an envelope, and where it stands.
     pub(crate) fn signed(&self, node: NodeIx) -> Option<Signed> {
-        let task = || self.task(node).map(|facts| facts.signed);
-        task()
-            .or_else(|| self.receipt(node).map(|facts| facts.signed))
-            .or_else(|| self.offer(node).map(|facts| facts.signed))
-            .or_else(|| self.intent(node).map(|facts| facts.signed))
-            .or_else(|| self.capability(node).map(|facts| facts.signed))
-            .or_else(|| self.policy(node).map(|facts| facts.signed))
-            .or_else(|| self.attestation(node).map(|facts| facts.signed))
+        let node = self.store().node(node);
+        let sees = |signed: &Signed| self.sees(signed.position);
+        let task = node.task().map(|facts| facts.signed).filter(sees);
+        task.or_else(|| node.receipt().map(|facts| facts.signed).filter(sees))
+            .or_else(|| node.offer().map(|facts| facts.signed).filter(sees))
+            .or_else(|| node.intent().map(|facts| facts.signed).filter(sees))
+            .or_else(|| node.capability().map(|facts| facts.signed).filter(sees))
+            .or_else(|| node.policy().map(|facts| facts.signed).filter(sees))
+            .or_else(|| node.attestation().map(|facts| facts.signed).filter(sees))
     }
 
     pub(crate) fn is_cancelled(&self, intent: &IntentFacts) -> bool {
@@ -218,8 +223,7 @@ impl<'g> View<'g> {
     }
 
     pub(crate) fn offer_state(&self, offer: NodeIx) -> OfferState {
-        let changed = self.graph.offer_states.before(&offer, self.until);
-        changed.map_or(OfferState::Open, |(_, state)| state)
+        self.store().node(offer).state(self.until)
     }
 
     /// A time that was reached at a position, if that is seen.
@@ -227,42 +231,53 @@ impl<'g> View<'g> {
         moment.filter(|(position, _)| self.sees(*position)).map(|(_, time)| time)
     }
 
+    fn members(&self, node: NodeIx, part: Part) -> impl Iterator<Item = NodeIx> + use<'g> {
+        self.store().seen(node, part, self.until).map(|member: Member| member.node)
+    }
+
     /// The receipts of a task, in log order; the first one counts.
-    pub(crate) fn receipts_of(&self, task: NodeIx) -> &'g [NodeIx] {
-        let receipts = self.graph.concluded.get(&task).map_or(&[][..], Vec::as_slice);
-        self.seen_of(receipts, |receipt| self.graph.receipts[receipt].signed.position)
+    pub(crate) fn receipts_of(&self, task: NodeIx) -> impl Iterator<Item = NodeIx> + use<'g> {
+        self.members(task, Part::Receipts)
+    }
+
+    /// The policies of a scope, in log order.
+    pub(crate) fn policies_of(&self, scope: NodeIx) -> impl Iterator<Item = NodeIx> + use<'g> {
+        self.members(scope, Part::Policies)
     }
 
     /// How a task ended, by its first receipt.
-    pub(crate) fn ending(&self, task: NodeIx) -> Option<&'g ReceiptFacts> {
-        self.receipts_of(task).first().and_then(|&receipt| self.receipt(receipt))
+    pub(crate) fn ending(&self, task: NodeIx) -> Option<ReceiptFacts> {
+        self.receipts_of(task).next().and_then(|receipt| self.receipt(receipt))
     }
 
-    pub(crate) fn mentions(&self, data: NodeIx) -> &'g [MentionFacts] {
-        let mentions = self.graph.mentions.get(&data).map_or(&[][..], Vec::as_slice);
-        self.seen_of(mentions, |mention| mention.position)
+    pub(crate) fn mentions(&self, data: NodeIx) -> impl Iterator<Item = Mention> + use<'g> {
+        self.store().mentions(data, self.until)
     }
 
-    pub(crate) fn nodes_labelled(&self, key: &str, value: &str) -> &'g [NodeIx] {
-        let label = self.store().find_text(key).zip(self.store().find_text(value));
-        let tasks = label.and_then(|label| self.graph.labelled.get(&label));
-        let tasks = tasks.map_or(&[][..], Vec::as_slice);
-        self.seen_of(tasks, |task| self.graph.tasks[task].signed.position)
+    pub(crate) fn nodes_labelled(
+        &self,
+        key: &str,
+        value: &str,
+    ) -> impl Iterator<Item = NodeIx> + use<'g> {
+        self.store().group(&Name::label(key, value), self.until)
     }
 
-    /// The intents of a trace, in the order in which they were first named.
-    pub(crate) fn traced(&self, trace: TraceId) -> Vec<NodeIx> {
-        let intents = self.graph.traces.get(&trace).map_or(&[][..], Vec::as_slice);
-        let seen = self.seen_of(intents, |(position, _)| *position);
-        let mut intents: Vec<NodeIx> = seen.iter().map(|(_, intent)| *intent).collect();
+    /// The intents of a trace or of the whole log, in the order in which they were first named.
+    pub(crate) fn intents(&self, trace: Option<TraceId>) -> Vec<NodeIx> {
+        let group = trace.map_or_else(Name::intents, Name::trace);
+        let mut intents: Vec<NodeIx> = self.store().group(&group, self.until).collect();
         intents.sort_unstable();
         intents
     }
 
     /// Data of a URI, whatever the digest, by first mention.
     pub(crate) fn data_at(&self, uri: &str) -> impl Iterator<Item = NodeIx> + use<'g> {
-        let view = *self;
-        self.store().data_at(uri).iter().copied().take_while(move |&data| view.knows(data))
+        self.store().group(&Name::uri(uri), self.until)
+    }
+
+    /// Data of a digest, wherever it is, by first mention.
+    pub(crate) fn data_of(&self, digest: Digest) -> impl Iterator<Item = NodeIx> + use<'g> {
+        self.store().group(&Name::digest(digest), self.until)
     }
 }
 
@@ -270,22 +285,21 @@ impl<'g> View<'g> {
 
 impl View<'_> {
     /// The intent that a task serves, if it is known.
-    pub(crate) fn intent_of(&self, task: NodeIx) -> Option<&IntentFacts> {
+    pub(crate) fn intent_of(&self, task: NodeIx) -> Option<IntentFacts> {
         self.intent(self.task(task)?.intent)
     }
 
     /// The first value of the task label on a task's intent.
-    pub(crate) fn task_label(&self, task: NodeIx) -> Option<&str> {
-        let key = self.store().find_text(TASK_LABEL_KEY)?;
-        let labels = &self.intent_of(task)?.labels;
-        labels.iter().find(|label| label.0 == key).map(|label| self.store().text_at(label.1))
+    pub(crate) fn task_label(&self, task: NodeIx) -> Option<Arc<str>> {
+        let labels = self.intent_of(task)?.labels;
+        let label = labels.iter().find(|(key, _)| **key == *TASK_LABEL_KEY);
+        label.map(|(_, value)| Arc::clone(value))
     }
 
     /// What a task is for, in the words of its intent; its id where there are none.
     pub(crate) fn task_name(&self, task: NodeIx) -> String {
-        let outcome = self.intent_of(task).map(|intent| self.store().text_at(intent.outcome));
-        match outcome {
-            Some(text) if !text.is_empty() => text.to_owned(),
+        match self.intent_of(task).map(|intent| intent.outcome) {
+            Some(text) if !text.is_empty() => (*text).to_owned(),
             _ => self.store().envelope_id(task).map(|id| id.to_string()).unwrap_or_default(),
         }
     }
@@ -298,7 +312,7 @@ impl View<'_> {
     pub(crate) fn task_entry(&self, task: NodeIx) -> Option<TaskEntry> {
         Some(TaskEntry {
             id: self.store().envelope_id(task)?,
-            label: self.task_label(task).map(str::to_owned),
+            label: self.task_label(task).map(|label| (*label).to_owned()),
             name: self.task_name(task),
             executor: self.executor(task).and_then(|agent| self.agent_id(agent)),
             outcome: self.ending(task).map(|receipt| receipt.outcome),
@@ -324,7 +338,7 @@ impl View<'_> {
 
     pub(crate) fn data_entry(&self, node: NodeIx) -> Option<DataEntry> {
         let (uri, digest) = self.store().data_parts(node)?;
-        Some(DataEntry { uri: uri.to_owned(), digest })
+        Some(DataEntry { uri: (*uri).to_owned(), digest })
     }
 
     pub(crate) fn agent_id(&self, node: NodeIx) -> Option<AgentId> {

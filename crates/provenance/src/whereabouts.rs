@@ -4,14 +4,15 @@
 //! can still be had there is not known here.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tally_protocol::{AgentId, Digest, EnvelopeId, Position};
 
 use crate::lineage::Start;
 use crate::node::TaskEntry;
+use crate::record::NodeIx;
 use crate::relation::Relation;
-use crate::store::NodeIx;
 use crate::unanswered::Unanswered;
 use crate::view::View;
 
@@ -125,14 +126,13 @@ impl View<'_> {
 
     fn place(&self, data: NodeIx) -> Option<Place> {
         let (uri, digest) = self.store().data_parts(data)?;
-        let same = self.store().data_of(&digest).iter().copied();
-        let also_at = same.take_while(|&other| self.knows(other)).filter(|&other| other != data);
-        let also_at: BTreeSet<&str> =
+        let also_at = self.data_of(digest).filter(|&other| other != data);
+        let also_at: BTreeSet<Arc<str>> =
             also_at.filter_map(|other| Some(self.store().data_parts(other)?.0)).collect();
         let made_by = self.links_from(data, Relation::WasGeneratedBy).filter_map(|link| {
             Some(Maker { task: self.task_entry(link.to)?, said_at: link.position })
         });
-        let mentions = self.mentions(data).iter().filter_map(|mention| {
+        let mentions = self.mentions(data).filter_map(|mention| {
             Some(Mention {
                 position: mention.position,
                 author: self.agent_id(mention.author)?,
@@ -143,9 +143,9 @@ impl View<'_> {
             })
         });
         Some(Place {
-            uri: uri.to_owned(),
+            uri: (*uri).to_owned(),
             digest,
-            also_at: also_at.into_iter().map(str::to_owned).collect(),
+            also_at: also_at.into_iter().map(|uri| (*uri).to_owned()).collect(),
             made_by: made_by.collect(),
             mentions: mentions.collect(),
         })

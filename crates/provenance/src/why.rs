@@ -20,8 +20,9 @@ use tally_protocol::{Digest, EnvelopeId, Position};
 
 use crate::lineage::{Direction, Start, TASK_LABEL_KEY};
 use crate::node::{NodeRef, TaskEntry};
+use crate::record::NodeIx;
 use crate::relation::{Edge, Relation};
-use crate::store::{EdgeIx, NodeIx};
+use crate::store::Link;
 use crate::unanswered::Unanswered;
 use crate::view::View;
 
@@ -106,12 +107,12 @@ impl View<'_> {
                 }
             }
             Start::TaskLabel(label) => {
-                let all = self.nodes_labelled(TASK_LABEL_KEY, label);
+                let all: Vec<NodeIx> = self.nodes_labelled(TASK_LABEL_KEY, label).collect();
                 let counted: Vec<NodeIx> =
                     all.iter().copied().filter(|&task| !self.has_failed(task)).collect();
                 match (all.is_empty(), counted.is_empty()) {
                     (true, _) => Err(Unanswered::TaskLabel((*label).to_owned())),
-                    (false, true) => Ok(all.to_vec()),
+                    (false, true) => Ok(all),
                     (false, false) => Ok(counted),
                 }
             }
@@ -156,9 +157,9 @@ impl View<'_> {
         let makers = self.links_from(data, Relation::WasGeneratedBy).map(|link| link.to);
         let failed = makers.filter(|&maker| self.has_failed(maker));
         Some(Source {
-            uri: uri.to_owned(),
+            uri: (*uri).to_owned(),
             digest,
-            named_at: self.mentions(data).first().map(|mention| mention.position),
+            named_at: self.mentions(data).next().map(|mention| mention.position),
             made_by_failed: failed.filter_map(|task| self.store().envelope_id(task)).collect(),
         })
     }
@@ -172,9 +173,9 @@ struct Needs {
     index: HashMap<NodeIx, usize>,
     is_task: Vec<bool>,
     /// All of it for a task, one of it for data; data without it is a source.
-    needs: Vec<Vec<(EdgeIx, usize)>>,
+    needs: Vec<Vec<(Link, usize)>>,
     /// What a task has without deriving it: where a circle was cut.
-    given: Vec<Vec<(EdgeIx, usize)>>,
+    given: Vec<Vec<(Link, usize)>>,
     needed_by: Vec<Vec<usize>>,
 }
 
@@ -188,7 +189,7 @@ impl Needs {
         }
         let (mut next, mut edges) = (0, 0);
         while let Some(&node) = all.nodes.get(next) {
-            for (edge, link) in view.steps(node, Direction::Up) {
+            for link in view.steps(node, Direction::Up) {
                 // What another system made is a source here: nobody on this ledger derived it.
                 if view.store().is_imported(link.to) {
                     continue;
@@ -197,7 +198,7 @@ impl Needs {
                     continue;
                 }
                 let need = all.number(view, link.to);
-                all.needs[next].push((edge, need));
+                all.needs[next].push((link, need));
             }
             edges += all.needs[next].len();
             view.within_limit(edges)?;
@@ -233,11 +234,11 @@ impl Needs {
         }
     }
 
-    fn all_of(&self, task: usize) -> &[(EdgeIx, usize)] {
+    fn all_of(&self, task: usize) -> &[(Link, usize)] {
         &self.needs[task]
     }
 
-    fn one_of(&self, data: usize) -> &[(EdgeIx, usize)] {
+    fn one_of(&self, data: usize) -> &[(Link, usize)] {
         &self.needs[data]
     }
 

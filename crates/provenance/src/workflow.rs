@@ -6,15 +6,16 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tally_protocol::message::Outcome;
 use tally_protocol::{AgentId, EnvelopeId, Position, Time, TraceId};
 
-use crate::graph::ReceiptFacts;
 use crate::node::NodeRef;
+use crate::record::{NodeIx, ReceiptFacts};
 use crate::relation::{Edge, Relation};
-use crate::store::{EdgeIx, Link, NodeIx};
+use crate::store::Link;
 use crate::view::View;
 
 /// How far an offer came.
@@ -214,16 +215,7 @@ impl View<'_> {
     /// The coordination graph of the workflow with this trace id (R24, R25), or of the whole log.
     /// An intent belongs to a workflow when it, an offer for it or a task of it names the trace.
     pub fn workflow(&self, trace_id: Option<TraceId>) -> Workflow {
-        let intents: Vec<NodeIx> = match trace_id {
-            None => {
-                // Nodes are numbered in the order of their first mention.
-                let named = self.graph.intents.keys().copied();
-                let named = named.take_while(|&intent| self.knows(intent));
-                named.filter(|&intent| self.intent(intent).is_some()).collect()
-            }
-            Some(trace) => self.traced(trace),
-        };
-        self.workflow_over(trace_id, &intents)
+        self.workflow_over(trace_id, &self.intents(trace_id))
     }
 
     /// The coordination graph of the workflow that an intent belongs to: its trace, or without one
@@ -260,16 +252,15 @@ impl View<'_> {
 
     fn workflow_intent(&self, intent: NodeIx) -> Option<WorkflowIntent> {
         let facts = self.intent(intent)?;
-        let text = |index| self.store().text_at(index).to_owned();
         Some(WorkflowIntent {
             id: self.store().envelope_id(intent)?,
             revises: self.ids_from(intent, Relation::WasRevisionOf).first().copied(),
             author: self.agent_id(facts.signed.author)?,
-            outcome: text(facts.outcome),
-            labels: facts.labels.iter().map(|&(key, value)| (text(key), text(value))).collect(),
+            outcome: text(&facts.outcome),
+            labels: facts.labels.iter().map(|(key, value)| (text(key), text(value))).collect(),
             trace_id: facts.trace_id,
             recorded_at: facts.signed.recorded_at,
-            cancelled: self.is_cancelled(facts),
+            cancelled: self.is_cancelled(&facts),
             offers: self
                 .nodes_to(intent, Relation::Answers)
                 .filter_map(|offer| self.workflow_offer(offer))
@@ -295,13 +286,13 @@ impl View<'_> {
 
     fn workflow_task(&self, task: NodeIx) -> Option<WorkflowTask> {
         let facts = self.task(task)?;
-        let receipts = self.receipts_of(task).iter();
+        let receipts = self.receipts_of(task);
         let receipts: Vec<WorkflowReceipt> =
-            receipts.filter_map(|&receipt| self.workflow_receipt(receipt)).collect();
+            receipts.filter_map(|receipt| self.workflow_receipt(receipt)).collect();
         Some(WorkflowTask {
             id: self.store().envelope_id(task)?,
             position: facts.signed.position,
-            label: self.task_label(task).map(str::to_owned),
+            label: self.task_label(task).map(|label| text(&label)),
             name: self.task_name(task),
             offer: self.store().envelope_id(facts.offer)?,
             executor: self.executor(task).and_then(|agent| self.agent_id(agent)),
@@ -320,15 +311,14 @@ impl View<'_> {
     }
 
     fn workflow_receipt(&self, receipt: NodeIx) -> Option<WorkflowReceipt> {
-        let &ReceiptFacts { signed, outcome, started_at_us, ended_at_us } =
-            self.receipt(receipt)?;
+        let ReceiptFacts { signed, outcome, started_at_us, ended_at_us } = self.receipt(receipt)?;
         let (id, recorded_at) = (self.store().envelope_id(receipt)?, signed.recorded_at);
         Some(WorkflowReceipt { id, outcome, recorded_at, started_at_us, ended_at_us })
     }
 
     fn coordination_edges(&self, intents: &[NodeIx]) -> Vec<Edge> {
-        let mut edges: Vec<EdgeIx> = Vec::new();
-        let mut all_from = |node| edges.extend(self.outgoing(node).map(|(edge, _)| edge));
+        let mut edges: Vec<Link> = Vec::new();
+        let mut all_from = |node| edges.extend(self.outgoing(node));
         let mut tasks = Vec::new();
         for &intent in intents {
             all_from(intent);
@@ -339,9 +329,9 @@ impl View<'_> {
             all_from(task);
             self.nodes_to(task, Relation::Concludes).for_each(&mut all_from);
         }
-        let made = |(_, link): &(EdgeIx, Link)| link.relation == Relation::WasGeneratedBy;
+        let made = |link: &Link| link.relation == Relation::WasGeneratedBy;
         for &task in &tasks {
-            edges.extend(self.incoming(task).filter(made).map(|(edge, _)| edge));
+            edges.extend(self.incoming(task).filter(made));
         }
         self.edges(edges)
     }
@@ -465,4 +455,8 @@ fn finishing_order(before: &[Vec<usize>]) -> Vec<usize> {
         }
     }
     order
+}
+
+fn text(text: &Arc<str>) -> String {
+    (**text).to_owned()
 }

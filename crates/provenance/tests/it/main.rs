@@ -4,6 +4,7 @@ mod against_naive;
 mod drawing;
 mod history;
 mod lineage;
+mod paged;
 mod questions;
 mod relations;
 mod time;

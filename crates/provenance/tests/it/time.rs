@@ -17,7 +17,7 @@ use tally_provenance::{
 
 use crate::history::*;
 
-const AGENTS: u8 = 3;
+pub(crate) const AGENTS: u8 = 3;
 const FILES: u8 = 4;
 const LABELS: u8 = 2;
 
@@ -200,7 +200,7 @@ impl Act {
 }
 
 /// Every question about everything that the whole history names, with its answer.
-fn answers(view: View<'_>, h: &History, agents: &[AgentId]) -> String {
+pub(crate) fn answers(view: View<'_>, h: &History, agents: &[AgentId]) -> String {
     let mut all = String::new();
     let mut say = |question: &str, answer: &dyn std::fmt::Debug| {
         writeln!(all, "{question}: {answer:?}").expect("a string grows");
