@@ -11,8 +11,8 @@
 //! result: making a new key, and the coefficients of a signature batch.
 
 pub mod as_of;
-mod canonical;
 mod body;
+mod canonical;
 pub mod envelope;
 pub mod equivocation;
 pub mod event;

@@ -652,7 +652,7 @@ impl<'s> Conductor<'s> {
         let policy_set = state
             .intent(&intent)
             .zip(state.offer(&offer))
-            .and_then(|(i, o)| compliance::policy_set(&state, i, o, &policies));
+            .and_then(|(i, o)| compliance::policy_set(&state, &i, &o, &policies));
         let task = &self.script.tasks()[negotiation.task];
         // The executor names the dependencies that do not fit here.
         let mut depends_on = dependencies(task, &self.ended);
@@ -699,7 +699,7 @@ impl<'s> Conductor<'s> {
         let again = replaces.and_then(|task| state.task(&task)).map(|task| task.terms.offer);
         let open = state.intent(&intent).expect("offers are for intents of the log");
         let at = Time(now_i64()).max(state.recorded_at());
-        let evaluation = weighted(&state, open, again, at);
+        let evaluation = weighted(&state, &open, again, at);
         let ranked = evaluate::ranked(&state, &evaluation);
         let best = ranked.into_iter().find(|candidate| offers.contains(&candidate.offer));
         let best = best.ok_or_else(|| CliError::Failed("no offer can be awarded".into()))?.offer;

@@ -72,6 +72,6 @@ fn wanted(
 
 fn is_labelled(state: &State, task: EnvelopeId, value: &str) -> bool {
     let intent = state.task(&task).and_then(|task| state.intent(&task.terms.intent));
-    let labels = intent.map_or(&[][..], |intent| &intent.terms.labels);
+    let labels = intent.as_ref().map_or(&[][..], |intent| &intent.terms.labels);
     labels.iter().any(|label| label.key.as_str() == TASK_LABEL && label.value.as_str() == value)
 }
