@@ -185,13 +185,13 @@ impl Rows {
 fn generation_rows(generation: &Generation, meta: &Meta) -> Vec<RowChange> {
     let mut rows = Vec::new();
     let mut put = |key: Vec<u8>, row: Vec<u8>| rows.push((key, Some(row)));
-    for (id, position) in &generation.envelopes {
+    for (id, position) in generation.envelopes.iter() {
         put(key(b'e', id), position.to_row());
     }
-    for (id, agent) in &generation.agents {
+    for (id, agent) in generation.agents.iter() {
         put(key(b'a', id), agent.to_row());
     }
-    for (id, record) in &generation.records {
+    for (id, record) in generation.records.iter() {
         put(key(b'r', id), record.to_row());
     }
     put_objects(generation.capabilities.values(), &mut put);
@@ -199,10 +199,10 @@ fn generation_rows(generation: &Generation, meta: &Meta) -> Vec<RowChange> {
     put_objects(generation.offers.values(), &mut put);
     put_objects(generation.tasks.values(), &mut put);
     put_objects(generation.attestations.values(), &mut put);
-    for (parties, listed) in &generation.delegations {
+    for (parties, listed) in generation.delegations.iter() {
         listed.iter().for_each(|(at, id)| put(key(b'd', &(*parties, *at)), id.to_row()));
     }
-    for (subject, listed) in &generation.claims {
+    for (subject, listed) in generation.claims.iter() {
         listed.iter().for_each(|(at, id)| put(key(b'q', &(*subject, *at)), id.to_row()));
     }
     let first = meta.findings - generation.findings.len() as u64;
@@ -213,7 +213,7 @@ fn generation_rows(generation: &Generation, meta: &Meta) -> Vec<RowChange> {
     for (number, change) in (first..).zip(&generation.lasting) {
         put(key(b'l', &number), change.to_row());
     }
-    for ((owner, name), id) in &generation.names {
+    for ((owner, name), id) in generation.names.iter() {
         let mut key = key(b'n', owner);
         key.extend_from_slice(name.as_str().as_bytes());
         rows.push((key, id.map(|id| id.to_row())));

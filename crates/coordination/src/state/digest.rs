@@ -5,12 +5,12 @@ use std::hash::Hash;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use imbl::HashMap;
 use serde::Serialize;
 use tally_protocol::{Digest, EnvelopeId};
 
 use super::State;
 use super::generation::Generation;
+use super::layers::Layers;
 
 impl State {
     /// One number for everything in it: two folds of the same events give the same.
@@ -56,7 +56,7 @@ impl State {
     fn last<K: Copy + Hash + Ord, V: Copy>(
         &self,
         old: impl Iterator<Item = (K, V)>,
-        of: impl Fn(&Generation) -> &HashMap<K, V>,
+        of: impl Fn(&Generation) -> &Layers<K, V>,
     ) -> BTreeMap<K, V> {
         let mut last: BTreeMap<K, V> = old.collect();
         let turned = self.turned.iter().map(|turned| &turned.generation);

@@ -2,16 +2,18 @@
 //! archive.
 //!
 //! A generation knows the last form of every object that its events touched, and nothing of the
-//! others. Its maps are persistent, so a clone is cheap.
+//! others. A clone of it is cheap.
 
+use std::hash::Hash;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use imbl::{HashMap, Vector};
+use imbl::Vector;
 use tally_protocol::message::{Attest, ClaimSubject};
 use tally_protocol::parts::Name;
 use tally_protocol::{AgentId, EnvelopeId, Position};
 
+use super::layers::Layers;
 use super::objects::{Agent, Attestation, Capability, Intent, Offer, Put, Task, TrackRecord};
 use crate::finding::Finding;
 
@@ -24,21 +26,21 @@ pub(super) type Listed = Vector<(Position, EnvelopeId)>;
 /// What a stretch of the log changed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Generation {
-    pub(super) envelopes: HashMap<EnvelopeId, Position>,
-    pub(super) agents: HashMap<AgentId, Agent>,
-    pub(super) records: HashMap<AgentId, TrackRecord>,
-    pub(super) capabilities: HashMap<EnvelopeId, Arc<Capability>>,
-    pub(super) intents: HashMap<EnvelopeId, Arc<Intent>>,
-    pub(super) offers: HashMap<EnvelopeId, Arc<Offer>>,
-    pub(super) tasks: HashMap<EnvelopeId, Arc<Task>>,
-    pub(super) attestations: HashMap<EnvelopeId, Arc<Attestation>>,
+    pub(super) envelopes: Layers<EnvelopeId, Position>,
+    pub(super) agents: Layers<AgentId, Agent>,
+    pub(super) records: Layers<AgentId, TrackRecord>,
+    pub(super) capabilities: Layers<EnvelopeId, Arc<Capability>>,
+    pub(super) intents: Layers<EnvelopeId, Arc<Intent>>,
+    pub(super) offers: Layers<EnvelopeId, Arc<Offer>>,
+    pub(super) tasks: Layers<EnvelopeId, Arc<Task>>,
+    pub(super) attestations: Layers<EnvelopeId, Arc<Attestation>>,
     /// Delegations that were made, by from whom and to whom.
-    pub(super) delegations: HashMap<(AgentId, AgentId), Listed>,
+    pub(super) delegations: Layers<(AgentId, AgentId), Listed>,
     /// Claims that were made.
-    pub(super) claims: HashMap<ClaimSubject, Listed>,
+    pub(super) claims: Layers<ClaimSubject, Listed>,
     pub(super) findings: Vector<Finding>,
     /// Names of capabilities that were given, or taken away.
-    pub(super) names: HashMap<(AgentId, Name), Option<EnvelopeId>>,
+    pub(super) names: Layers<(AgentId, Name), Option<EnvelopeId>>,
     /// Changes of what a state always has at hand, in log order.
     pub(super) lasting: Vector<Put>,
 }
@@ -50,16 +52,26 @@ impl Generation {
         match &*made.statement {
             Attest::Delegate(to) => {
                 let key = (party(&made.principal), party(&to.delegate));
-                self.delegations.entry(key).or_default().push_back(place);
+                push(&mut self.delegations, key, place);
             }
             Attest::Claim(claim) => {
                 let subject = match claim.subject {
                     ClaimSubject::Agent(agent) => ClaimSubject::Agent(party(&agent)),
                     message @ ClaimSubject::Envelope(_) => message,
                 };
-                self.claims.entry(subject).or_default().push_back(place);
+                push(&mut self.claims, subject, place);
             }
             Attest::Revoke(_) | Attest::RotateKey(_) | Attest::RevokeKey(_) => {}
         }
     }
+}
+
+fn push<K: Clone + Eq + Hash>(
+    lists: &mut Layers<K, Listed>,
+    key: K,
+    place: (Position, EnvelopeId),
+) {
+    let mut listed = lists.get(&key).cloned().unwrap_or_default();
+    listed.push_back(place);
+    lists.insert(key, listed);
 }

@@ -15,6 +15,7 @@
 mod archive;
 mod digest;
 mod generation;
+mod layers;
 mod objects;
 mod row;
 
@@ -38,6 +39,7 @@ use crate::finding::Finding;
 use crate::schema::Document;
 use archive::{Archived, Turned};
 use generation::{Generation, Listed};
+use layers::Layers;
 
 /// Everything that admission needs to know.
 #[derive(Debug, Clone)]
@@ -424,7 +426,7 @@ impl State {
     /// All objects of a kind, each as its last change left it.
     fn all<'s, T: archive::Object + 's>(
         &'s self,
-        of: impl Fn(&Generation) -> &HashMap<EnvelopeId, Arc<T>> + Copy + 's,
+        of: impl Fn(&Generation) -> &Layers<EnvelopeId, Arc<T>> + Copy + 's,
     ) -> impl Iterator<Item = Arc<T>> + 's {
         let generations =
             || [&self.young].into_iter().chain(self.turned.iter().rev().map(|t| &t.generation));
