@@ -89,7 +89,7 @@ fn raw(group: &mut BenchmarkGroup<'_, WallTime>, size: usize) {
     let (mut market, mut sequencer) = (Market::new(origin(), SIGNERS, 1), Sequencer::new());
     let written = sequencer.group(&verified(market.batch(size)));
     let bytes: usize = written.events.iter().map(|event| event.bytes().len()).sum();
-    let bytes = vec![1; bytes + written.commit.checkpoint.len()];
+    let bytes = vec![1_u8; bytes + written.commit.checkpoint.len()];
     group.bench_function(format!("raw/{size}"), |b| {
         let dir = directory();
         let mut file = File::create(dir.path().join("raw")).expect("a file");
