@@ -247,7 +247,8 @@ macro_rules! numbers {
     ($($type:ty: $read:expr;)*) => {$(
         impl Canonical for $type {
             fn from_field(field: Occurrence<'_>) -> Option<Self> {
-                $read(field.varint()?)
+                let read: fn(u64) -> Option<Self> = $read;
+                read(field.varint()?)
             }
 
             fn absent() -> Option<Self> {
