@@ -25,6 +25,9 @@ pub enum Failure {
     /// The load or a raw limit.
     #[error(transparent)]
     Load(#[from] tally_load::Failure),
+    /// A ledger that grows.
+    #[error(transparent)]
+    Growth(#[from] tally_growth::Failure),
     /// The ledger does not open.
     #[error(transparent)]
     Open(#[from] tally_node::OpenError),

@@ -25,6 +25,9 @@ struct Arguments {
     /// The program `tally-peers`; without it no other program is compared with.
     #[arg(long, value_name = "PROGRAM")]
     peers: Option<PathBuf>,
+    /// Sizes of a ledger that grows, events; one alone leaves the rows of growth out.
+    #[arg(long, value_name = "SIZES", value_delimiter = ',', default_value = "100000,1000000")]
+    growth: Vec<u64>,
     /// Answer in JSON.
     #[arg(long)]
     json: bool,
@@ -32,12 +35,12 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Arguments { seconds, runs, peers, json } = Arguments::parse();
+    let Arguments { seconds, runs, peers, growth, json } = Arguments::parse();
     if seconds <= 0.0 || runs == 0 {
         eprintln!("error: --seconds and --runs must be more than 0");
         return ExitCode::from(2);
     }
-    let suite = Suite { seconds, runs, peers: peers.map(Peers) };
+    let suite = Suite { seconds, runs, peers: peers.map(Peers), growth };
     match suite.run(|what| eprintln!("{what}")).await {
         Ok(report) if json => {
             println!("{:#}", serde_json::json!(report));

@@ -18,11 +18,18 @@ pub(crate) enum Postgresql {
 }
 
 impl Peers {
-    /// Measures PostgreSQL for so long in each way.
-    pub(crate) fn postgresql(&self, payloads: &Path, seconds: f64) -> Result<Postgresql, Failure> {
+    /// Measures PostgreSQL for so long in each way, on a cluster in `directory`, into which another
+    /// user must be able to look.
+    pub(crate) fn postgresql(
+        &self,
+        directory: &Path,
+        payloads: &Path,
+        seconds: f64,
+    ) -> Result<Postgresql, Failure> {
         let failed = |said: String| Failure::Peers { program: self.0.display().to_string(), said };
         let mut command = Command::new(&self.0);
         command.args(["--json", "--only", "postgresql", "--seconds", &seconds.to_string()]);
+        command.arg("--directory").arg(directory);
         let output = command.arg(payloads).output().map_err(|error| failed(error.to_string()))?;
         if !output.status.success() {
             return Err(failed(String::from_utf8_lossy(&output.stderr).into_owned()));

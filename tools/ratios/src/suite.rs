@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tally_benches::{FEWEST_SIGNERS, origin};
+use tally_growth::Point;
 use tally_load::raw::{self, Prepared, SignatureRate};
 use tally_load::rpc::Session;
 use tally_load::{EmptyServer, Load, Wanted, decode, scratch};
@@ -41,7 +42,21 @@ pub struct Suite {
     pub runs: usize,
     /// What is compared with, if anything.
     pub peers: Option<Peers>,
+    /// The sizes of a ledger that grows, from the smallest, events; without at least two of them
+    /// growth is not measured.
+    pub growth: Vec<u64>,
 }
+
+/// Rows of growth, and what each compares.
+type GrowthRow = (&'static str, &'static [fn(&Point) -> f64]);
+
+const GROWTH: [GrowthRow; 5] = [
+    ("growth_append", &[|point| point.append_cpu_us]),
+    ("growth_proof", &[|point| point.proof_us]),
+    ("growth_query", &[|point| point.event_by_id_us, |point| point.object_by_id_us]),
+    ("growth_memory", &[|point| point.resident_bytes as f64]),
+    ("growth_start", &[|point| point.start_s]),
+];
 
 /// Rows of one number of signers.
 struct Keys {
@@ -80,7 +95,7 @@ impl Ready {
 }
 
 impl Suite {
-    /// Measures all rows but those of growth. `progress` hears what is being done.
+    /// Measures all rows. `progress` hears what is being done.
     ///
     /// # Errors
     /// [`Failure`] of the first path that fails.
@@ -107,7 +122,26 @@ impl Suite {
             let unary = grpc::unary(&single, self.time()).await?;
             self.against_peers(&few.load, &unary, &streamed, &mut report)?;
         }
+        drop((few, many, single));
+        self.grow(&progress, &mut report).await?;
         Ok(report)
+    }
+
+    /// The largest ledger against the smallest; of several costs the one that grows most.
+    async fn grow(&self, progress: impl Fn(&str), report: &mut Report) -> Result<(), Failure> {
+        if self.growth.len() < 2 {
+            return Ok(());
+        }
+        let own = std::env::current_exe().map_err(tally_load::Failure::system("this program"))?;
+        let program = own.with_file_name("tally-growth");
+        let growth = tally_growth::grow(&program, &self.growth, progress).await?;
+        let (first, last) = (growth.points[0], growth.points[growth.points.len() - 1]);
+        for (key, costs) in GROWTH {
+            let ratios = costs.iter().map(|cost| cost(&last) / cost(&first));
+            let raw = json!({ "points": growth.points, "signers": growth.signers });
+            report.add(key, Measured { ratio: ratios.fold(0.0, f64::max), raw });
+        }
+        Ok(())
     }
 
     fn time(&self) -> Duration {
@@ -195,8 +229,10 @@ impl Suite {
         let directory = scratch()?;
         let payloads = directory.path().join("payloads");
         write_payloads(load, &payloads)?;
+        // A scratch directory is closed to others; the one that it is in is not.
+        let place = directory.path().parent().expect("a scratch directory is in another");
         let rows = ["unary_against_postgresql", "stream_against_postgresql"];
-        match peers.postgresql(&payloads, self.seconds)? {
+        match peers.postgresql(place, &payloads, self.seconds)? {
             Postgresql::Absent(why) => rows.map(|row| report.absent(row, why.clone())),
             Postgresql::There { single, batches, all } => {
                 let compared = |ours: &Session, theirs: f64, clients: Value| Measured {
