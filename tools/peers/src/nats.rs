@@ -6,7 +6,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -16,6 +16,9 @@ use crate::process::{Running, find, free_port, patiently, version};
 
 /// Messages without an acknowledgement.
 const IN_FLIGHT: usize = 256;
+
+/// Longest wait for an answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 pub(crate) fn measure(bench: &Bench) -> Result<Value, Failure> {
     let Some(program) = find("nats-server", &[]) else {
@@ -54,6 +57,7 @@ impl Stream {
         let failed = || Failure::system("nats-server");
         let writer = TcpStream::connect(("127.0.0.1", port)).map_err(failed())?;
         writer.set_nodelay(true).map_err(failed())?;
+        writer.set_read_timeout(Some(ANSWER_LIMIT)).map_err(failed())?;
         let reader = BufReader::new(writer.try_clone().map_err(failed())?);
         let mut stream = Self { reader, writer };
         let info = stream.line()?;
@@ -84,7 +88,8 @@ impl Stream {
         while began.elapsed() < bench.time {
             let mut messages = Vec::new();
             for payload in payloads.by_ref().take(IN_FLIGHT - (sent - kept)) {
-                messages.extend_from_slice(format!("PUB events acks {}\r\n", payload.len()).as_bytes());
+                messages
+                    .extend_from_slice(format!("PUB events acks {}\r\n", payload.len()).as_bytes());
                 messages.extend_from_slice(payload);
                 messages.extend_from_slice(b"\r\n");
                 sent += 1;

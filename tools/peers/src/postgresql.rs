@@ -53,7 +53,9 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Value, Failure> {
     let cluster = Cluster::start(&bench.directory)?;
     let client = cluster.patiently_connect().await?;
     client
-        .batch_execute("CREATE TABLE events (position bigserial PRIMARY KEY, payload bytea NOT NULL)")
+        .batch_execute(
+            "CREATE TABLE events (position bigserial PRIMARY KEY, payload bytea NOT NULL)",
+        )
         .await?;
     let mut rates = Vec::new();
     for (clients, way) in [(CLIENTS, Way::Single), (BATCHING, Way::Insert), (BATCHING, Way::Copy)] {
@@ -188,7 +190,8 @@ impl Way {
                     rows += client.execute(&statement, &[&&payload[..]]).await? as usize;
                 }
                 Self::Insert => {
-                    let batch: Vec<&[u8]> = payloads.by_ref().take(ROWS).map(|row| &row[..]).collect();
+                    let batch: Vec<&[u8]> =
+                        payloads.by_ref().take(ROWS).map(|row| &row[..]).collect();
                     rows += client.execute(&statement, &[&batch]).await? as usize;
                 }
                 Self::Copy => {

@@ -1,7 +1,7 @@
 //! Programs that are measured: where they are, and an end to them.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ pub(crate) fn find(name: &str, directories: &[PathBuf]) -> Option<PathBuf> {
 }
 
 /// What a program says to `--version`.
-pub(crate) fn version(program: &PathBuf) -> Result<String, Failure> {
+pub(crate) fn version(program: &Path) -> Result<String, Failure> {
     let output = Command::new(program).arg("--version").output();
     let output = output.map_err(Failure::system(program.display().to_string()))?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())

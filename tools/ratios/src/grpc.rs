@@ -44,5 +44,6 @@ pub(crate) async fn stream(load: &Arc<Load>) -> Result<Streamed, Failure> {
 /// own.
 pub(crate) async fn unary(load: &Arc<Load>, most: Duration) -> Result<Session, Failure> {
     let served = Served::start(&origin())?;
-    Ok(rpc::unary(served.url(), load, load.lanes.len(), most).await?)
+    let session = rpc::unary(served.url(), load, load.lanes.len(), most).await?;
+    if session.appended == 0 { Err(Failure::Nothing) } else { Ok(session) }
 }

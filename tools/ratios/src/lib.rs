@@ -34,6 +34,9 @@ pub enum Failure {
     /// It does not append.
     #[error(transparent)]
     Append(#[from] tally_node::AppendError),
+    /// There was no time for a single call.
+    #[error("no call was answered in the time there was; raise --seconds")]
+    Nothing,
     /// A projection can't be built.
     #[error("the projection was not built: {0}")]
     Build(String),
