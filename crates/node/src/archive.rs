@@ -22,7 +22,7 @@ use std::time::Duration;
 use tally_coordination::{Archive, Rows as Generation, State};
 use tally_protocol::{Origin, Position, TreeSize};
 use tally_store::{FileError, LogReader, Rows, RowsError, RowsId, RowsView, Step};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::history::{HistoryError, fold_on, parse};
 use crate::node::{MAX_IN_FLIGHT, Snapshot};
@@ -182,12 +182,13 @@ impl StateRows {
         self,
         mut snapshots: watch::Receiver<Arc<Snapshot>>,
         places: Arc<Semaphore>,
-    ) -> JoinHandle<()> {
+    ) -> Following {
+        let (stop, mut stopped) = oneshot::channel::<()>();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
             .expect("a runtime without I/O needs nothing from the operating system");
-        spawn("state archive", move || {
+        let thread = spawn("state archive", move || {
             runtime.block_on(async {
                 loop {
                     let state = snapshots.borrow_and_update().state.clone();
@@ -200,13 +201,15 @@ impl StateRows {
                         }
                     }
                     drop(held);
-                    if snapshots.changed().await.is_err() {
-                        break;
+                    tokio::select! {
+                        changed = snapshots.changed() => if changed.is_err() { break },
+                        _ = &mut stopped => break,
                     }
                 }
             });
             self.0.close();
-        })
+        });
+        Following { stop, thread }
     }
 
     /// Takes the whole intake while too much waits; `None` while it does not, or when it is closed.
@@ -221,6 +224,20 @@ impl StateRows {
         tracing::warn!("appends wait until the state is archived");
         let all = u32::try_from(MAX_IN_FLIGHT).expect("few");
         Arc::clone(places).acquire_many_owned(all).await.ok()
+    }
+}
+
+/// The thread that writes generations. It ends when this is dropped.
+pub(crate) struct Following {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Following {
+    /// Ends it, once nobody folds any more: the rows are closed then.
+    pub(crate) fn join(self) {
+        drop(self.stop);
+        self.thread.join().expect("writing generations does not panic");
     }
 }
 

@@ -35,7 +35,7 @@ use tally_verify::evidence::Evidence;
 use tally_verify::{Judge, Trust};
 use tokio::sync::{Semaphore, watch};
 
-use crate::archive::{ArchiveError, StateRows};
+use crate::archive::{ArchiveError, Following, StateRows};
 use crate::attesting;
 use crate::clock::{Clock, SystemClock};
 use crate::evidence::EvidenceFile;
@@ -308,7 +308,7 @@ struct Inner {
     witnesses: Mutex<Option<JoinHandle<()>>>,
     attesting: Mutex<Option<JoinHandle<()>>>,
     /// Writes generations of the state.
-    archive: Mutex<Option<JoinHandle<()>>>,
+    archive: Mutex<Option<Following>>,
     state_rows: StateRows,
     past: Mutex<Past>,
     /// Held while the ledger's own agent speaks, so that its chain has no gap.
@@ -678,9 +678,10 @@ impl Node {
         let finish = move || {
             node.0.pipeline.iter().for_each(Pipeline::join);
             node.0.projections.shut_down();
-            for thread in witnesses.into_iter().chain(attesting).chain(archive) {
-                thread.join().expect("threads beside the pipeline do not panic");
+            for thread in witnesses.into_iter().chain(attesting) {
+                thread.join().expect("asking witnesses and computing digests does not panic");
             }
+            archive.into_iter().for_each(Following::join);
         };
         tokio::task::spawn_blocking(finish).await.expect("the threads end without a panic");
         tracing::info!(size = %self.snapshot().tip.size, "ledger closed");
