@@ -45,7 +45,7 @@ use crate::metrics::CommitWatch;
 use crate::past::Past;
 use crate::pipeline::{Parts, Pipeline, Placed};
 use crate::plan::Head;
-use crate::projections::{FollowedGraph, GRAPH, Projections, Recipe, Serving};
+use crate::projections::{AskError, Projections, Recipe, Serving};
 use crate::replica::{Announce, Replica, Stamp};
 use crate::sequencer::commit_path;
 use crate::witnessing::{Cosigned, WITNESS_WAIT, Witnesses, Witnessing};
@@ -298,7 +298,7 @@ struct Inner {
     tree: TreeReader,
     projections: Projections,
     index: Serving<Rows>,
-    graph: Serving<RwLock<FollowedGraph>>,
+    graph: Serving<RwLock<Graph>>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     stopped: watch::Receiver<Option<String>>,
     watch: Arc<CommitWatch>,
@@ -433,7 +433,7 @@ impl Node {
         evidence: EvidenceFile,
         door: Door,
     ) -> Result<Self, OpenError> {
-        let (graph_recipe, graph) = Recipe::memory(GRAPH, 1);
+        let (graph_recipe, graph) = Recipe::graph();
         let (index_recipe, index) = Recipe::stored(Index);
         let recipes = [graph_recipe, index_recipe].into_iter().chain(others).collect();
         let (log, seen) = (Arc::clone(&reader), snapshots.clone());
@@ -563,9 +563,21 @@ impl Node {
     }
 
     /// Asks the provenance graph, once it holds at least so many events.
-    pub async fn ask_graph<T>(&self, size: TreeSize, ask: impl FnOnce(&Graph) -> T) -> Option<T> {
-        let graph = self.0.graph.at_least(size).await?;
-        Some(ask(&graph.read().expect("a fold that panics is caught").0))
+    ///
+    /// # Errors
+    /// [`AskError`]: there is no answer.
+    pub async fn ask_graph<T>(
+        &self,
+        size: TreeSize,
+        ask: impl FnOnce(&Graph) -> T,
+    ) -> Result<T, AskError> {
+        let graph = self.0.graph.at_least(size).await.ok_or(AskError::Stopped)?;
+        let graph = graph.read().expect("a fold that panics is caught");
+        let answer = ask(&graph);
+        match graph.failure() {
+            Some(failure) => Err(Arc::clone(failure).into()),
+            None => Ok(answer),
+        }
     }
 
     /// One event.

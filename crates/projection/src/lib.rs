@@ -8,7 +8,7 @@
 //!   reads no clock and nothing but the event and its own rows.
 //! - [`Stored`] keeps its rows on disk: rows, cursor and quarantine move in one batch. Events of
 //!   different [`Partition`]s are folded side by side, with one barrier before each batch is kept.
-//! - [`InMemory`] is for what must be walked rather than looked up, as a graph; it is built again at
+//! - [`InMemory`] is for what fits into memory whatever the length of the log; it is built again at
 //!   each start.
 //! - A [`Runner`] drives a [`Projection`] from a [`Source`]: catching up and following live are one
 //!   path. It can be held at a position and cancelled, and says how far it is, how fast, and what is

@@ -70,7 +70,7 @@ impl Graph {
 
     /// Why what the graph said last is worth nothing: its rows could not be read. Once there is a
     /// failure it stays, and the graph must be opened again. `None` for a graph that is all in memory.
-    pub fn failure(&self) -> Option<&GraphFailure> {
+    pub fn failure(&self) -> Option<&Arc<GraphFailure>> {
         self.store.memory.failure()
     }
 

@@ -44,7 +44,7 @@ pub(crate) struct Memory {
     /// Authors choose ids: a hash that nobody can foresee.
     names: Table<Name, NodeIx, RandomState>,
     rows: Option<Arc<dyn GraphRows>>,
-    failure: OnceLock<GraphFailure>,
+    failure: OnceLock<Arc<GraphFailure>>,
 }
 
 impl Memory {
@@ -62,7 +62,7 @@ impl Memory {
     }
 
     /// Why what was read last is worth nothing.
-    pub(crate) fn failure(&self) -> Option<&GraphFailure> {
+    pub(crate) fn failure(&self) -> Option<&Arc<GraphFailure>> {
         self.failure.get()
     }
 
@@ -155,7 +155,7 @@ impl Memory {
     /// The items of a block; none, with the failure noted, where it is of another kind.
     fn items_of<'b, T: Item>(&self, block: &'b Block) -> &'b [T] {
         T::items(block).unwrap_or_else(|| {
-            let _known = self.failure.set(GraphFailure::Mixed);
+            let _known = self.failure.set(Arc::new(GraphFailure::Mixed));
             &[]
         })
     }
@@ -184,7 +184,7 @@ impl Memory {
 /// The value of a row, if it is there.
 fn read<K: Row>(
     rows: Option<&dyn GraphRows>,
-    failure: &OnceLock<GraphFailure>,
+    failure: &OnceLock<Arc<GraphFailure>>,
     key: &K,
 ) -> Option<K::Value> {
     // Quickly to the end of what is worth nothing.
@@ -192,25 +192,25 @@ fn read<K: Row>(
     let found = match rows.get(&key.row_key()) {
         Ok(found) => found?,
         Err(cause) => {
-            let _known = failure.set(GraphFailure::Rows(cause));
+            let _known = failure.set(Arc::new(GraphFailure::Rows(cause)));
             return None;
         }
     };
     let value = K::decode(&found);
     if value.is_none() {
-        let _known = failure.set(GraphFailure::Damaged { key: key.row_key() });
+        let _known = failure.set(Arc::new(GraphFailure::Damaged { key: key.row_key() }));
     }
     value
 }
 
 fn read_known<K: Row>(
     rows: Option<&dyn GraphRows>,
-    failure: &OnceLock<GraphFailure>,
+    failure: &OnceLock<Arc<GraphFailure>>,
     key: &K,
 ) -> Option<K::Value> {
     let value = read(rows, failure, key);
     if value.is_none() {
-        let _known = failure.set(GraphFailure::Missing { key: key.row_key() });
+        let _known = failure.set(Arc::new(GraphFailure::Missing { key: key.row_key() }));
     }
     value
 }

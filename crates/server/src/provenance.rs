@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 
 use crate::query::ANSWER_ROOM;
 use crate::query::state;
-use crate::status::{Answer, absent, invalid, stopping, too_large};
+use crate::status::{Answer, absent, invalid, too_large};
 
 /// Most nodes and edges that a question walks: what fits into one message is far less, and nobody
 /// else is kept waiting for long.
@@ -63,7 +63,8 @@ pub(crate) async fn ask_view<T>(
             ask(view.limited_to(MAX_PARTS))
         })
         .await;
-    answer.ok_or_else(stopping)?.map_err(|unanswered| Answer::from(unanswered).into())
+    let answer = answer.map_err(|error| Status::from(Answer::from(error)))?;
+    answer.map_err(|unanswered| Answer::from(unanswered).into())
 }
 
 impl Service {

@@ -8,7 +8,7 @@ use tally_api::tonic_types::{ErrorDetails, StatusExt};
 use tally_api::v1::Refused;
 use tally_coordination::{Cause, Refusal};
 use tally_node::history::HistoryError;
-use tally_node::projections::ManageError;
+use tally_node::projections::{AskError, ManageError};
 use tally_node::{AppendError, FULL_RETRY_DELAY, ProofError, RETRY_DELAY};
 use tally_protocol::{EnvelopeId, Malformed, TreeSize};
 use tally_provenance::Unanswered;
@@ -254,6 +254,17 @@ impl From<Unanswered> for Answer {
                 Self::new(Code::OutOfRange, "answer-too-large", &unanswered).extra("limit", limit)
             }
             Unanswered::Beyond { head, .. } => beyond(&unanswered, *head),
+        }
+    }
+}
+
+impl From<AskError> for Answer {
+    fn from(error: AskError) -> Self {
+        match &error {
+            AskError::Stopped => AppendError::Stopped.into(),
+            AskError::Unreadable(_) => {
+                Self::new(Code::Unavailable, "graph-unreadable", &error).retry()
+            }
         }
     }
 }

@@ -111,6 +111,6 @@ async fn play(
     let workflow = node
         .ask_graph(TreeSize::new(size.as_u64()), |graph| graph.workflow(Some(trace_id)))
         .await
-        .ok_or_else(|| CliError::Failed("the ledger stopped while it was asked".into()))?;
+        .map_err(|error| CliError::Failed(error.to_string()))?;
     Ok(Played::new(&script, &workflow, &report, &halves, &ending, took, url, data))
 }

@@ -8,21 +8,18 @@
 //! Builds run on a thread that gives way to all others of the node. Nothing here is on the way of an
 //! append.
 
+mod graph;
 mod place;
 mod serving;
 mod source;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use serde::Serialize;
-use tally_projection::{
-    Cancelled, Entry, Fold, InMemory, MemoryFold, Projection, ProjectionError, Runner, Status,
-    Stored,
-};
+use tally_projection::{Cancelled, Fold, Projection, ProjectionError, Runner, Status, Stored};
 use tally_protocol::{Digest, Position, Time, TreeSize};
-use tally_provenance::Graph;
 use tally_store::{FileError, LogReader, Quarantined, Rows, RowsError, RowsId};
 use tokio::sync::watch;
 
@@ -34,11 +31,9 @@ use crate::pipeline::spawn;
 use place::Place;
 use source::SharedLog;
 
+pub use graph::{AskError, GRAPH};
 pub use place::Build;
 pub use serving::Serving;
-
-/// What the provenance graph is called among the projections.
-pub const GRAPH: &str = "graph";
 
 /// A build this near to the head is stood beside the one that is served.
 const NEAR_EVENTS: u64 = 4_096;
@@ -46,22 +41,10 @@ const NEAR_EVENTS: u64 = 4_096;
 /// How much a build gives way to others: the operating system's nice value.
 const GIVE_WAY: i32 = 10;
 
-/// The graph in a node: it follows the log in memory.
-#[derive(Debug, Default)]
-pub(crate) struct FollowedGraph(pub(crate) Graph);
-
-impl MemoryFold for FollowedGraph {
-    fn fold(&mut self, entry: &Entry) {
-        let (position, at) = (entry.position(), entry.recorded_at());
-        self.0.fold(position, at, entry.id(), entry.envelope());
-    }
-}
-
 /// How to open one build of a projection.
 pub struct Recipe {
     name: String,
     version: u32,
-    is_stored: bool,
     open: Box<OpenBuild>,
 }
 
@@ -96,23 +79,7 @@ impl Recipe {
             let serve = Box::new(move |cursor| place.switch(value, cursor));
             Ok(Opened { projection, rows: Some(rows), serve })
         };
-        (Self { name, version, is_stored: true, open: Box::new(open) }, serving)
-    }
-
-    /// A fold in memory, and where its value is served.
-    pub(crate) fn memory<T: MemoryFold>(
-        name: &'static str,
-        version: u32,
-    ) -> (Self, Serving<RwLock<T>>) {
-        let serving = Serving::new();
-        let place = serving.clone();
-        let open = move |_: &Path, _: u32, _: TreeSize| {
-            let memory = InMemory::<T>::new(name);
-            let (place, value) = (place.clone(), Arc::clone(memory.value()));
-            let serve = Box::new(move |cursor| place.switch(value, cursor));
-            Ok(Opened { projection: Some(Box::new(memory)), rows: None, serve })
-        };
-        (Self { name: name.to_owned(), version, is_stored: false, open: Box::new(open) }, serving)
+        (Self { name, version, open: Box::new(open) }, serving)
     }
 }
 
@@ -400,7 +367,7 @@ impl Projections {
         let active = slot.start(serving, &self.log, false)?;
         active.serve();
         slot.state().serving = Some(active);
-        if current.is_none() && slot.recipe.is_stored {
+        if current.is_none() {
             slot.place.make_current(serving).map_err(RowsError::from)?;
         }
         let building = match unfinished {
@@ -512,10 +479,7 @@ impl Slot {
         if state.building.as_ref().is_none_or(|building| building.build != new.build) {
             return;
         }
-        let made = match self.recipe.is_stored {
-            true => self.place.make_current(new.build),
-            false => Ok(()),
-        };
+        let made = self.place.make_current(new.build);
         let (from, to) = (old.build, new.build);
         let end = match &made {
             Ok(()) => BuildEnd::Switched { from, to, compared },

@@ -3,6 +3,7 @@
 mod archive;
 mod author;
 mod disk;
+mod graph;
 mod pipeline;
 mod planning;
 mod projections;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tally_node::index::{self, INDEX};
-use tally_node::projections::{Build, BuildEnd, ManageError, View};
+use tally_node::projections::{Build, BuildEnd, GRAPH, ManageError, View};
 use tally_node::{Config, Node, Recipe, Serving};
 use tally_projection::{Draft, Entry, Fold, Partition, Poison, Stage};
 use tally_protocol::message::Intent;
@@ -182,17 +182,18 @@ async fn the_same_rows_come_of_every_build() {
     let (node, _letters) = open(dir.path(), MENDED);
     append(&node, &mut author, &["boat", "buoy", "chart"]).await;
     let projections = node.projections();
-    for (name, compares) in [(INDEX, true), ("letters", true), ("graph", false)] {
+    for name in [INDEX, "letters", GRAPH] {
         projections.rebuild(name).expect("it begins");
         let view = until(&node, name, is_switched).await;
         let Some(BuildEnd::Switched { compared, .. }) = view.last_build else { unreachable!() };
-        assert_eq!(compared.is_some_and(|compared| compared.same), compares, "{name}");
+        assert!(compared.is_some_and(|compared| compared.same), "{name}");
     }
     assert!(matches!(projections.rebuild("nothing"), Err(ManageError::Unknown { .. })));
     assert!(matches!(projections.cancel(INDEX), Err(ManageError::NotBuilding { .. })));
     // Questions are answered as before.
     let size = node.snapshot().tip.size;
-    assert_eq!(node.ask_graph(size, |graph| graph.next_position()).await, Some(Position(3)));
+    let next = node.ask_graph(size, |graph| graph.next_position()).await;
+    assert_eq!(next.expect("followed"), Position(3));
     node.shut_down().await;
 }
 

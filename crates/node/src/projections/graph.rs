@@ -1,0 +1,190 @@
+//! The provenance graph of a node: its records are rows on disk, of which a bounded part is at hand.
+//!
+//! A batch of events is folded in memory, then the rows that it changed are kept in one batch with
+//! the cursor, and only then is what it needed no more let go. What the graph is and how it is
+//! written is `tally-provenance`'s business. Rows of another version are of no use: while a build of
+//! this version is made, questions wait.
+
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tally_projection::{Entry, Projection, ProjectionError};
+use tally_protocol::{Position, TreeSize};
+use tally_provenance::{CACHE_BYTES, GRAPH_VERSION, Graph, GraphFailure, GraphRows};
+use tally_store::{FileError, Quarantined, Rows, RowsError, RowsId, Step};
+
+use super::{Opened, Recipe, Serving};
+
+/// What the provenance graph is called among the projections.
+pub const GRAPH: &str = "graph";
+
+/// Events that are folded before those who ask get their turn.
+const TURN_EVENTS: usize = 256;
+
+/// Why the graph gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The node stopped before the graph had come that far.
+    #[error("the ledger stopped while it was asked")]
+    Stopped,
+    /// What is kept of the graph can't be read. It is opened again at the next event.
+    #[error(transparent)]
+    Unreadable(#[from] Arc<GraphFailure>),
+}
+
+impl Recipe {
+    /// The graph, and where it is served.
+    pub(crate) fn graph() -> (Self, Serving<RwLock<Graph>>) {
+        let serving = Serving::new();
+        let place = serving.clone();
+        let open = move |dir: &Path, version: u32, size: TreeSize| {
+            let (place, opened) = (
+                place.clone(),
+                match version {
+                    GRAPH_VERSION => Some(KeptGraph::open(dir, size)?),
+                    _ => None,
+                },
+            );
+            let graph = opened.as_ref().map(|kept| Arc::clone(&kept.graph)).unwrap_or_default();
+            let rows = opened.as_ref().map(|kept| Arc::clone(&kept.rows));
+            let projection = opened.map(|kept| Box::new(kept) as Box<dyn Projection>);
+            let serve = Box::new(move |cursor| place.switch(graph, cursor));
+            Ok(Opened { projection, rows, serve })
+        };
+        (Self { name: GRAPH.to_owned(), version: GRAPH_VERSION, open: Box::new(open) }, serving)
+    }
+}
+
+/// The graph, shared with those who ask it, and its rows.
+struct KeptGraph {
+    rows: Arc<Rows>,
+    graph: Arc<RwLock<Graph>>,
+}
+
+/// What the graph reads.
+struct Behind(Arc<Rows>);
+
+impl GraphRows for Behind {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Box<dyn Error + Send + Sync>> {
+        Ok(self.0.get(key)?)
+    }
+}
+
+fn over(rows: &Arc<Rows>) -> Result<Graph, ProjectionError> {
+    let graph = Graph::over(Arc::new(Behind(Arc::clone(rows))), CACHE_BYTES);
+    graph.map_err(|failure| ProjectionError::Elsewhere(Box::new(failure)))
+}
+
+impl KeptGraph {
+    /// Opens the rows for a log of `size` events; what can't be used of them is wiped.
+    fn open(dir: &Path, size: TreeSize) -> Result<Self, ProjectionError> {
+        let open = || -> Result<Self, ProjectionError> {
+            let id = RowsId { name: GRAPH.into(), version: GRAPH_VERSION, start: Position(0) };
+            let (rows, state) = Rows::open(dir, id, size)?;
+            tracing::info!(projection = GRAPH, ?state, "rows opened");
+            let rows = Arc::new(rows);
+            let graph = Arc::new(RwLock::new(over(&rows)?));
+            Ok(Self { rows, graph })
+        };
+        match open() {
+            // What the engine takes for whole, the graph does not.
+            Err(ProjectionError::Elsewhere(error)) => {
+                tracing::warn!(projection = GRAPH, %error, "rows wiped");
+                let wiped = std::fs::remove_dir_all(dir).map_err(FileError::at(Step::Remove, dir));
+                wiped.map_err(RowsError::from)?;
+                open()
+            }
+            opened => opened,
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Graph> {
+        self.graph.read().expect("panics are caught while it is held")
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Graph> {
+        self.graph.write().expect("panics are caught while it is held")
+    }
+
+    /// Folds events, but for those that are known to make the fold panic.
+    fn fold(&self, entries: &[Entry], known: &[Quarantined]) -> Result<(), Quarantined> {
+        for turn in entries.chunks(TURN_EVENTS) {
+            let mut graph = self.write();
+            for entry in turn {
+                let position = entry.position();
+                if known.iter().any(|poison| poison.position == position) {
+                    continue;
+                }
+                let (at, id, envelope) = (entry.recorded_at(), entry.id(), entry.envelope());
+                let folded =
+                    catch_unwind(AssertUnwindSafe(|| graph.fold(position, at, id, envelope)));
+                folded.map_err(|panic| {
+                    let reason = format!("the fold panicked: {}", panic_text(&*panic));
+                    Quarantined { position, reason }
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes back to what is kept.
+    fn go_back(&self) -> Result<(), ProjectionError> {
+        let kept = over(&self.rows)?;
+        *self.write() = kept;
+        Ok(())
+    }
+
+    fn readable(&self) -> Result<(), ProjectionError> {
+        match self.read().failure() {
+            Some(failure) => Err(ProjectionError::Elsewhere(Box::new(Arc::clone(failure)))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Projection for KeptGraph {
+    fn cursor(&self) -> Position {
+        self.rows.cursor()
+    }
+
+    fn take(&mut self, entries: &[Entry]) -> Result<u64, ProjectionError> {
+        let Some(last) = entries.last() else { return Ok(0) };
+        assert_eq!(entries[0].position(), self.rows.cursor(), "events follow the cursor");
+        let mut quarantined = Vec::new();
+        loop {
+            let folded = self.fold(entries, &quarantined);
+            self.readable()?;
+            let Err(poison) = folded else { break };
+            let position = poison.position;
+            tracing::error!(projection = GRAPH, %position, poison.reason, "an event is in quarantine");
+            quarantined.push(poison);
+            self.go_back()?;
+        }
+        quarantined.sort_by_key(|event| event.position);
+        {
+            // Those who ask go on meanwhile: what changed is not let go before it is kept.
+            let graph = self.read();
+            let changes = graph.fresh_rows().map(|(key, value)| (key, Some(value)));
+            self.rows.commit(last.position().next(), changes, &quarantined)?;
+        }
+        self.write().take_over();
+        Ok(quarantined.len() as u64)
+    }
+
+    fn recover(&mut self, size: TreeSize) -> Result<(), ProjectionError> {
+        let state = self.rows.reopen(size)?;
+        tracing::info!(projection = GRAPH, ?state, "rows opened again");
+        self.go_back()
+    }
+
+    fn quarantined(&self) -> Result<Vec<Quarantined>, ProjectionError> {
+        Ok(self.rows.quarantined()?)
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
+}
