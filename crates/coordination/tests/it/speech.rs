@@ -434,7 +434,7 @@ impl Speaker<'_> {
 
     fn offer(&mut self) -> Said {
         let sight = self.sight;
-        let intent = self.pick_intent(|intent| sight.takes_offers(&intent));
+        let intent = self.pick_intent(|intent| sight.takes_offers(intent));
         let capability = self.pick_capability();
         let provider = self.sight.owner(&capability);
         let mut terms = message::Offer {
@@ -582,7 +582,7 @@ impl Speaker<'_> {
 
     fn retry(&mut self) -> Said {
         let (sight, state) = (self.sight, self.state);
-        let task = self.pick_task(|task| sight.can_retry(&task));
+        let task = self.pick_task(|task| sight.can_retry(task));
         let Some(task) = state.task(&task) else {
             let intent = self.pick_intent(|_| true);
             return (self.sight.author(&intent), retry(intent, NOWHERE, task, 2));
