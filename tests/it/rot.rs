@@ -392,7 +392,8 @@ fn disk(files: &BTreeMap<&str, File>) -> SimFs {
     for directory in ["/data", "/data/log", "/data/tree"] {
         fs.create_dir(Path::new(directory)).expect("a directory");
     }
-    let wanted = files.iter().filter(|(name, _)| !name.starts_with("projections/"));
+    let is_rows = |name: &str| name.starts_with("projections/") || name.starts_with("state");
+    let wanted = files.iter().filter(|(name, _)| !is_rows(name));
     for (name, file) in wanted {
         let path = Path::new("/data").join(name);
         let written = fs.create_new(&path).expect("a file");

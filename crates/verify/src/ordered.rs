@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// Pieces of work per core that are on their way at once.
@@ -29,8 +30,11 @@ pub fn in_order<A: Send, B: Send, T>(
     for _ in 0..AHEAD * cores {
         free_to.send(()).expect("there is room for all of them");
     }
-    let begun = Mutex::new(begun);
-    thread::scope(|scope| {
+    // Only the workers have it: when the last of them has gone, nobody waits for them.
+    let begun = Arc::new(Mutex::new(begun));
+    let work = &work;
+    // All ends of the channels move in, so that they are closed however this thread leaves.
+    thread::scope(move |scope| {
         scope.spawn(move || {
             for ticket in 0_u64.. {
                 // An end of either means that nobody wants more.
@@ -40,36 +44,33 @@ pub fn in_order<A: Send, B: Send, T>(
                 }
             }
         });
-        let (begun, work) = (&begun, &work);
         for _ in 0..cores {
-            let done_to = done_to.clone();
+            let (begun, done_to) = (Arc::clone(&begun), done_to.clone());
             scope.spawn(move || {
-                while let Some((ticket, piece)) = receive(begun) {
-                    if done_to.send((ticket, work(piece))).is_err() {
+                while let Some((ticket, piece)) = receive(&begun) {
+                    let result = catch_unwind(AssertUnwindSafe(|| work(piece)));
+                    if done_to.send((ticket, result)).is_err() {
                         return;
                     }
                 }
             });
         }
-        drop(done_to);
+        drop((begun, done_to));
         let mut early = BTreeMap::new();
         let mut turn = 0_u64;
-        let mut ended = None;
-        'done: for (ticket, result) in &done {
+        for (ticket, result) in done {
             early.insert(ticket, result);
             while let Some(result) = early.remove(&turn) {
                 turn += 1;
+                let result = result.unwrap_or_else(|panic| resume_unwind(panic));
                 if let ControlFlow::Break(with) = take(result) {
-                    ended = Some(with);
-                    break 'done;
+                    return Some(with);
                 }
                 // Whoever makes pieces may have gone: there are no more.
                 let _gone = free_to.send(());
             }
         }
-        // So that nobody waits for this thread while it waits for them.
-        drop((done, free_to));
-        ended
+        None
     })
 }
 
@@ -110,11 +111,21 @@ mod tests {
 
     #[test]
     fn who_takes_can_end_it() {
+        for last in 0..500 {
+            let mut pieces = 0_u64..;
+            let take = |piece| match piece {
+                piece if piece == last => ControlFlow::Break(piece),
+                _ => ControlFlow::Continue(()),
+            };
+            assert_eq!(in_order(|| pieces.next(), |piece| piece, take), Some(last));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the seventh")]
+    fn a_panic_at_work_ends_it() {
         let mut pieces = 0_u64..;
-        let take = |piece| match piece {
-            7 => ControlFlow::Break(piece),
-            _ => ControlFlow::Continue(()),
-        };
-        assert_eq!(in_order(|| pieces.next(), |piece| piece, take), Some(7));
+        let work = |piece| assert_ne!(piece, 7, "the seventh");
+        in_order(|| pieces.next(), work, |()| ControlFlow::<()>::Continue(()));
     }
 }
