@@ -192,7 +192,7 @@ struct Board {
     checked: BTreeMap<u64, Vec<Checked>>,
     /// The ticket whose turn it is.
     turn: u64,
-    planned: VecDeque<Queued>,
+    planned: VecDeque<Box<Queued>>,
     /// Absent while somebody plans.
     sequencer: Option<Box<Sequencer>>,
     /// Absent while somebody commits.
@@ -205,7 +205,7 @@ struct Board {
 }
 
 enum Job {
-    Commit(Box<Commits>, Queued),
+    Commit(Box<Commits>, Box<Queued>),
     Plan(Box<Sequencer>, Vec<Checked>),
     Verify(u64, Vec<Parcel>),
 }
@@ -412,7 +412,7 @@ fn verify(batch: Vec<Parcel>) -> Vec<Checked> {
 
 // ------------------------------------------------------------------ plan
 
-fn plan(sequencer: &mut Sequencer, group: Vec<Checked>, clock: &dyn Clock) -> Queued {
+fn plan(sequencer: &mut Sequencer, group: Vec<Checked>, clock: &dyn Clock) -> Box<Queued> {
     let count = group.iter().map(|parcel| parcel.verdicts.len()).sum();
     let mut envelopes = Vec::with_capacity(count);
     let address = |Checked { verdicts, waiter }| {
@@ -421,7 +421,7 @@ fn plan(sequencer: &mut Sequencer, group: Vec<Checked>, clock: &dyn Clock) -> Qu
     };
     let parcels = group.into_iter().map(address).collect();
     let planned = sequencer.plan(&envelopes, clock.now());
-    Queued { planned, envelopes, parcels }
+    Box::new(Queued { planned, envelopes, parcels })
 }
 
 // ------------------------------------------------------------------ commit
@@ -437,8 +437,8 @@ struct Commits {
 
 impl Commits {
     /// Commits a group; what is returned answers those who wait.
-    fn commit(&mut self, queued: Queued) -> impl FnOnce() + use<> {
-        let Queued { planned, envelopes, parcels } = queued;
+    fn commit(&mut self, queued: Box<Queued>) -> impl FnOnce() + use<> {
+        let Queued { planned, envelopes, parcels } = *queued;
         let outcome = if self.broken { Err(Uncommitted::Stopped) } else { self.settle(&planned) };
         self.broken |= matches!(outcome, Err(Uncommitted::Stopped | Uncommitted::Unknown));
         let mut verdicts = planned.plan.verdicts.into_iter().zip(envelopes);

@@ -47,6 +47,13 @@ pub const MAX_VALUE_BYTES: usize = 1024 * 1024;
 /// Bytes of blocks kept in memory.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
+/// Bytes of rows in memory that are not in a table yet. A start puts so many there again from the
+/// engine's journal, row by row.
+const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Bytes of journals from which a start reads those rows.
+const JOURNAL_BYTES: u64 = 128 * 1024 * 1024;
+
 /// The engine's directory of what it writes once.
 const TABLES_DIR: &str = "tables";
 
@@ -576,8 +583,13 @@ impl Engine {
     }
 
     fn start(dir: &Path) -> Result<Self, RowsError> {
-        let database = Database::builder(dir).cache_size(CACHE_BYTES).worker_threads(1).open()?;
-        let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default);
+        let database = Database::builder(dir)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES)
+            .worker_threads(1)
+            .open()?;
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        let keyspace = |name| database.keyspace(name, options);
         let (rows, quarantine) = (keyspace("rows")?, keyspace("quarantine")?);
         let meta = keyspace("meta")?;
         Ok(Self { database, rows, quarantine, meta })
