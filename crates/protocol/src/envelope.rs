@@ -245,7 +245,7 @@ impl SignedEnvelope {
     /// [`Malformed`] names the field and the rule.
     pub fn parse(self) -> Result<ParsedEnvelope, Malformed> {
         let envelope = Envelope::decode(&self.payload)?;
-        Ok(ParsedEnvelope { id: self.id(), envelope, signed: self })
+        Ok(ParsedEnvelope(Box::new(Parsed { id: self.id(), envelope, signed: self })))
     }
 }
 
@@ -268,7 +268,11 @@ impl From<SignedEnvelope> for wire::SignedEnvelope {
 
 /// An envelope that says something, by an author who may or may not have signed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParsedEnvelope {
+pub struct ParsedEnvelope(Box<Parsed>);
+
+/// In one piece of memory, which is not moved when the envelope is handed from thread to thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parsed {
     id: EnvelopeId,
     envelope: Envelope,
     signed: SignedEnvelope,
@@ -277,17 +281,17 @@ pub struct ParsedEnvelope {
 impl ParsedEnvelope {
     /// Its id.
     pub fn id(&self) -> EnvelopeId {
-        self.id
+        self.0.id
     }
 
     /// What it says.
     pub fn envelope(&self) -> &Envelope {
-        &self.envelope
+        &self.0.envelope
     }
 
     /// The bytes as they came.
     pub fn signed(&self) -> &SignedEnvelope {
-        &self.signed
+        &self.0.signed
     }
 }
 
