@@ -18,10 +18,10 @@ use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group,
 use tally_benches::{Market, origin};
 use tally_protocol::{Envelope, ParsedEnvelope, SignedEnvelope, signature};
 
-const SIZES: [usize; 4] = [16, 64, 256, 1_024];
+const SIZES: [usize; 5] = [16, 64, 256, 1_024, 4_096];
 
 fn signed(signers: usize) -> Vec<SignedEnvelope> {
-    Market::new(origin(), signers, 1).batch(1_024)
+    Market::new(origin(), signers, 1).batch(4_096)
 }
 
 fn parsed(signers: usize) -> Vec<ParsedEnvelope> {

@@ -95,7 +95,7 @@ impl Envelope {
     }
 
     /// Reads a canonical payload by way of the wire form, which is encoded again to be compared.
-    /// [`Envelope::decode`] says the same, several times faster, and comes here to say what is wrong.
+    /// [`Envelope::decode`] says the same in one pass, and comes here to say what is wrong.
     ///
     /// # Errors
     /// As [`Envelope::decode`], but for the length of the payload.
