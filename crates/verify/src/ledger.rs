@@ -86,7 +86,6 @@ fn next_chunk(items: &mut impl Iterator<Item = Result<Item, FirstBad>>) -> Chunk
     chunk
 }
 
-#[expect(clippy::large_enum_variant, reason = "nearly all are events")]
 enum ExaminedItem {
     Event(Examined),
     Commit { size: TreeSize, chain: ChainHash, root: Hash, checkpoint: Bytes },
