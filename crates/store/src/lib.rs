@@ -50,6 +50,7 @@ pub mod fsck;
 mod index;
 mod log;
 pub mod mark;
+mod memtable;
 mod patient;
 mod reader;
 mod recent;
@@ -77,7 +78,10 @@ pub use mark::{Mark, claim};
 pub use reader::SegmentReader;
 pub use recover::{Cut, MarkReport, Recovery};
 pub use repair::repair;
-pub use rows::{Change, Quarantined, Rows, RowsError, RowsId, RowsSnapshot, RowsState};
+pub use rows::{
+    Change, MEMTABLE_BYTES, MEMTABLE_EVENTS, Quarantined, Rows, RowsError, RowsId, RowsSnapshot,
+    RowsState,
+};
 pub use scan::{Located, Scan, ScanError, Scanned, SegmentStart, scan};
 pub use tree::{RECENT_NODES, TreeError, TreeFiles, TreeReader, TreeReport};
 pub use view::RowsView;

@@ -1,8 +1,19 @@
 //! Rows: what a projection keeps, and how far it has folded the log.
 //!
-//! A key has a value, both bytes; the cursor behind the last folded event moves in one batch with
+//! A key has a value, both bytes; the cursor behind the last folded event moves together with
 //! the rows, and so do the events that could not be folded. Rows are a hint that a rebuild can
 //! replace; the event at its position is the truth. This module does not know what rows mean.
+//!
+//! What is committed stands in memory, for everyone to read, until it is worth a table: rows, cursor
+//! and quarantine are then written sorted, all or none of them, past the engine's own memory and journal.
+//! A killed process loses what was not written: its next start folds that tail again, at most
+//! [`MEMTABLE_EVENTS`] events and [`MEMTABLE_BYTES`] bytes of rows.
+//!
+//! | key in the engine | value |
+//! |---|---|
+//! | `m` | whose rows they are, and their cursor |
+//! | `q` position | an event that could not be folded |
+//! | `r` key | a row |
 //!
 //! Rows that cannot be used are wiped when they are opened: damaged, of another fold, or ahead of
 //! the log. The caller feeds them again from [`Rows::cursor`] on.
@@ -22,9 +33,11 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode};
+use fjall::{
+    Database, Guard, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable, Snapshot,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tally_protocol::{Digest, Position};
@@ -34,9 +47,10 @@ use thiserror::Error;
 use crate::error::{FileError, Step};
 use crate::files::{create_dir, open_or_create};
 use crate::fs::{DiskFile, RealFs};
+use crate::memtable::Memtable;
 
 /// Version of how rows are kept. Another version on disk is wiped.
-pub const ROWS_VERSION: u32 = 2;
+pub const ROWS_VERSION: u32 = 3;
 
 /// Most bytes of a key.
 pub const MAX_KEY_BYTES: usize = 1024;
@@ -47,12 +61,11 @@ pub const MAX_VALUE_BYTES: usize = 1024 * 1024;
 /// Bytes of blocks kept in memory.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
-/// Bytes of rows in memory that are not in a table yet. A start puts so many there again from the
-/// engine's journal, row by row.
-const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
+/// Bytes of rows in memory, by estimate, that are written as a table.
+pub const MEMTABLE_BYTES: usize = 24 * 1024 * 1024;
 
-/// Bytes of journals from which a start reads those rows.
-const JOURNAL_BYTES: u64 = 128 * 1024 * 1024;
+/// Events behind which rows in memory are written as a table, however few these are.
+pub const MEMTABLE_EVENTS: u64 = 65_536;
 
 /// The engine's directory of what it writes once.
 const TABLES_DIR: &str = "tables";
@@ -60,7 +73,10 @@ const TABLES_DIR: &str = "tables";
 /// Bytes of each end of a table that a seal is over.
 const TABLE_END_BYTES: u64 = 64 * 1024;
 
-const META_KEY: &[u8] = b"meta";
+/// What the engine's keys begin with, in order.
+const META: u8 = b'm';
+const QUARANTINE: u8 = b'q';
+const ROW: u8 = b'r';
 
 const SEAL_SUFFIX: &str = "seal";
 const LOCK_SUFFIX: &str = "lock";
@@ -149,7 +165,10 @@ pub struct Rows {
     lock: Mutex<Option<Box<dyn DiskFile>>>,
     /// `None` only while it is opened again, or when that failed.
     engine: RwLock<Option<Engine>>,
-    cursor: Mutex<Position>,
+    /// What is not in the engine yet. Whoever holds both takes `engine` first.
+    memtable: RwLock<Memtable>,
+    /// Held by the one who writes.
+    writing: Mutex<()>,
 }
 
 /// How closely rows are looked at before they are used.
@@ -163,13 +182,11 @@ enum Look {
 
 pub(crate) struct Engine {
     pub(crate) database: Database,
-    pub(crate) rows: Keyspace,
-    quarantine: Keyspace,
-    meta: Keyspace,
+    rows: Keyspace,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Meta {
+pub(crate) struct Meta {
     version: u32,
     id: RowsId,
     cursor: Position,
@@ -186,23 +203,29 @@ impl Rows {
     pub fn open(dir: &Path, id: RowsId, size: TreeSize) -> Result<(Self, RowsState), RowsError> {
         let lock = Mutex::new(Some(lock(dir)?));
         let (engine, cursor, state) = Engine::open(dir, &id, size, Look::Start)?;
-        let (engine, cursor) = (RwLock::new(Some(engine)), Mutex::new(cursor));
-        Ok((Self { id, dir: dir.to_owned(), lock, engine, cursor }, state))
+        let (engine, memtable) = (RwLock::new(Some(engine)), RwLock::new(Memtable::new(cursor)));
+        let (dir, writing) = (dir.to_owned(), Mutex::default());
+        Ok((Self { id, dir, lock, engine, memtable, writing }, state))
     }
 
     /// Opens the engine again after [`Rows::commit`] failed: an engine that failed once refuses
-    /// everything. Reads all rows, since nobody knows why it failed. Then go on from [`Rows::cursor`], which may have gone back.
+    /// everything. Reads all rows, since nobody knows why it failed. What is in memory only stays, as
+    /// far as it continues them. Then go on from [`Rows::cursor`], which may have gone back.
     ///
     /// # Errors
     ///
     /// [`RowsError`] as from [`Rows::open`]; try again later.
     pub fn reopen(&self, size: TreeSize) -> Result<RowsState, RowsError> {
+        let _writing = self.writing();
         let mut place = self.engine.write().unwrap_or_else(PoisonError::into_inner);
-        let mut at = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memtable = self.memtable.write().unwrap_or_else(PoisonError::into_inner);
         // The old one first: it holds the engine's lock.
         *place = None;
         let (engine, cursor, state) = Engine::open(&self.dir, &self.id, size, Look::Whole)?;
-        (*place, *at) = (Some(engine), cursor);
+        *place = Some(engine);
+        if memtable.written() != cursor {
+            *memtable = Memtable::new(cursor);
+        }
         Ok(state)
     }
 
@@ -213,18 +236,16 @@ impl Rows {
 
     /// The position of the first event that is not folded yet.
     pub fn cursor(&self) -> Position {
-        *self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memtable().cursor()
     }
 
-    /// Writes changes, events that could not be folded, and the cursor behind all of it, in one
-    /// batch.
-    ///
-    /// Durable against a killed process; after a power loss older rows may be found, which are
-    /// completed from their cursor.
+    /// Takes in changes, events that could not be folded, and the cursor behind all of it. Everyone
+    /// reads them when it returns. They are written, sorted, with what was taken in before, once that is
+    /// worth a table: [`MEMTABLE_BYTES`], [`MEMTABLE_EVENTS`].
     ///
     /// # Errors
     ///
-    /// [`RowsError`]: nothing of the batch is there.
+    /// [`RowsError`]: what was taken in before could not be written, and nothing of this is there.
     ///
     /// # Panics
     ///
@@ -235,24 +256,43 @@ impl Rows {
         changes: impl IntoIterator<Item = Change>,
         quarantined: &[Quarantined],
     ) -> Result<(), RowsError> {
+        let _writing = self.writing();
+        if self.engine().is_none() {
+            return Err(RowsError::Closed);
+        }
+        if self.memtable().is_full() {
+            self.write_table()?;
+        }
+        let mut memtable = self.memtable.write().unwrap_or_else(PoisonError::into_inner);
+        memtable.take_in(next, changes, quarantined);
+        Ok(())
+    }
+
+    /// Writes what is in memory only: durable when it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`RowsError`]: as [`Rows::commit`].
+    pub fn flush(&self) -> Result<(), RowsError> {
+        let _writing = self.writing();
+        self.write_table()
+    }
+
+    /// For whoever is the one that writes. Others read on meanwhile: in memory, until it is in the
+    /// table too.
+    fn write_table(&self) -> Result<(), RowsError> {
+        if self.memtable().is_empty() {
+            return Ok(());
+        }
         let engine = self.engine();
         let engine = engine.as_ref().ok_or(RowsError::Closed)?;
-        let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
-        assert!(next >= *cursor, "a cursor only goes on");
-        let mut batch = engine.database.batch().durability(Some(PersistMode::Buffer));
-        for (key, value) in changes {
-            match value {
-                Some(value) => batch.insert(&engine.rows, key, value),
-                None => batch.remove(&engine.rows, key),
-            }
-        }
-        for event in quarantined {
-            let key = event.position.0.to_be_bytes();
-            batch.insert(&engine.quarantine, key, to_bytes(event));
-        }
-        batch.insert(&engine.meta, META_KEY, to_bytes(&Meta::new(&self.id, next)));
-        batch.commit()?;
-        *cursor = next;
+        let cursor = {
+            let memtable = self.memtable();
+            let meta = Meta::new(&self.id, memtable.cursor());
+            engine.ingest(Some(&meta), memtable.quarantined(), memtable.sorted())?;
+            meta.cursor
+        };
+        *self.memtable.write().unwrap_or_else(PoisonError::into_inner) = Memtable::new(cursor);
         Ok(())
     }
 
@@ -263,8 +303,11 @@ impl Rows {
     /// [`RowsError`].
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, RowsError> {
         let engine = self.engine();
-        let found = engine.as_ref().ok_or(RowsError::Closed)?.rows.get(key);
-        let found = found.map_err(|error| met(&self.dir, error))?;
+        let engine = engine.as_ref().ok_or(RowsError::Closed)?;
+        if let Some(value) = self.memtable().get(key) {
+            return Ok(value.map(<[u8]>::to_vec));
+        }
+        let found = engine.rows.get(engine_key(ROW, key)).map_err(|error| met(&self.dir, error))?;
         Ok(found.map(|value| value.to_vec()))
     }
 
@@ -288,15 +331,26 @@ impl Rows {
         prefix: &[u8],
         mut each: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let found = {
+        let (found, fresh) = {
             let engine = self.engine();
-            engine.as_ref().ok_or(RowsError::Closed)?.rows.prefix(prefix)
+            let engine = engine.as_ref().ok_or(RowsError::Closed)?;
+            // Held until both are had: what leaves memory is in the engine by then.
+            let memtable = self.memtable();
+            (engine.rows.prefix(engine_key(ROW, prefix)), memtable.scan(prefix))
         };
+        let mut fresh = fresh.into_iter().peekable();
         for row in found {
             let (key, value) = row.into_inner().map_err(|error| met(&self.dir, error))?;
-            each(&key, &value)?;
+            let key = &key[1..];
+            while let Some((known, change)) = fresh.next_if(|(known, _)| known.as_slice() < key) {
+                change.map_or(Ok(()), |value| each(&known, &value))?;
+            }
+            match fresh.next_if(|(known, _)| known == key) {
+                Some((_, change)) => change.map_or(Ok(()), |value| each(key, &value))?,
+                None => each(key, &value)?,
+            }
         }
-        Ok(())
+        fresh.try_for_each(|(key, change)| change.map_or(Ok(()), |value| each(&key, &value)))
     }
 
     /// The events that could not be folded, in log order.
@@ -305,19 +359,31 @@ impl Rows {
     ///
     /// [`RowsError`].
     pub fn quarantined(&self) -> Result<Vec<Quarantined>, RowsError> {
-        let engine = self.engine();
-        let found = engine.as_ref().ok_or(RowsError::Closed)?.quarantine.iter();
-        let value = |row: fjall::Guard| row.value().map_err(|error| met(&self.dir, error));
-        found.map(|row| from_bytes(&value(row)?)).collect()
+        let (found, fresh) = {
+            let engine = self.engine();
+            let engine = engine.as_ref().ok_or(RowsError::Closed)?;
+            let memtable = self.memtable();
+            (engine.rows.prefix([QUARANTINE]), memtable.quarantined().to_vec())
+        };
+        let value = |row: Guard| row.value().map_err(|error| met(&self.dir, error));
+        let written = found.map(|row| from_bytes::<Quarantined>(&value(row)?));
+        let written = written.collect::<Result<Vec<_>, RowsError>>()?;
+        // Some may have been written between the two looks: each position stands there once.
+        let last = written.last().map(|event| event.position);
+        let later = fresh.into_iter().filter(|event| last.is_none_or(|at| event.position > at));
+        Ok(written.into_iter().chain(later).collect())
     }
 
-    /// All rows as they are now: what is committed later is not among them.
+    /// All rows as they are now: what is committed later is not among them. Writes what is in memory
+    /// only.
     ///
     /// # Errors
     ///
-    /// [`RowsError::Closed`].
+    /// [`RowsError`].
     pub fn snapshot(&self) -> Result<RowsSnapshot, RowsError> {
-        let rows = self.engine().as_ref().ok_or(RowsError::Closed)?.rows.iter();
+        let _writing = self.writing();
+        self.write_table()?;
+        let rows = self.engine().as_ref().ok_or(RowsError::Closed)?.rows.prefix([ROW]);
         Ok(RowsSnapshot { rows, dir: self.dir.clone() })
     }
 
@@ -332,6 +398,8 @@ impl Rows {
 
     /// Closes and seals them: what is asked or written afterwards fails.
     pub fn close(&self) {
+        // What is not written is folded again.
+        let _unwritten = self.flush();
         let engine = self.engine.write().unwrap_or_else(PoisonError::into_inner).take();
         // Without a seal they are rebuilt, which is what a failure here comes to.
         if let Some(engine) = engine
@@ -346,6 +414,14 @@ impl Rows {
 
     pub(crate) fn engine(&self) -> RwLockReadGuard<'_, Option<Engine>> {
         self.engine.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn memtable(&self) -> RwLockReadGuard<'_, Memtable> {
+        self.memtable.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -367,8 +443,8 @@ impl RowsSnapshot {
         let (mut hasher, mut count) = (blake3::Hasher::new(), 0);
         for row in self.rows {
             let (key, value) = row.into_inner().map_err(|error| met(&self.dir, error))?;
-            for part in [key, value] {
-                hasher.update(&(part.len() as u64).to_be_bytes()).update(&part);
+            for part in [&key[1..], &value] {
+                hasher.update(&(part.len() as u64).to_be_bytes()).update(part);
             }
             count += 1;
         }
@@ -534,7 +610,7 @@ impl Engine {
     fn create(dir: &Path, id: &RowsId) -> Result<Self, RowsError> {
         create_dir(dir)?;
         let engine = Self::start(dir)?;
-        engine.meta.insert(META_KEY, to_bytes(&Meta::new(id, id.start)))?;
+        engine.ingest(Some(&Meta::new(id, id.start)), &[], Vec::<Change>::new())?;
         Ok(engine)
     }
 
@@ -550,7 +626,7 @@ impl Engine {
             if look == Look::Whole {
                 engine.read_all()?;
             }
-            let meta = engine.meta.get(META_KEY)?;
+            let meta = engine.rows.get([META])?;
             Ok((engine, meta))
         });
         let (engine, meta) = match read {
@@ -574,26 +650,60 @@ impl Engine {
 
     /// Meets every block with its checksum.
     fn read_all(&self) -> Result<(), RowsError> {
-        for keyspace in [&self.rows, &self.quarantine, &self.meta] {
-            for row in keyspace.iter() {
-                row.into_inner()?;
-            }
+        for row in self.rows.iter() {
+            row.into_inner()?;
         }
         Ok(())
     }
 
-    fn start(dir: &Path) -> Result<Self, RowsError> {
-        let database = Database::builder(dir)
-            .cache_size(CACHE_BYTES)
-            .max_journaling_size(JOURNAL_BYTES)
-            .worker_threads(1)
-            .open()?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
-        let keyspace = |name| database.keyspace(name, options);
-        let (rows, quarantine) = (keyspace("rows")?, keyspace("quarantine")?);
-        let meta = keyspace("meta")?;
-        Ok(Self { database, rows, quarantine, meta })
+    /// Writes all of it, or nothing, past the engine's memory and journal: durable when it returns.
+    pub(crate) fn ingest<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        meta: Option<&Meta>,
+        quarantined: &[Quarantined],
+        changes: impl IntoIterator<Item = (K, Option<V>)>,
+    ) -> Result<(), RowsError> {
+        let mut ingestion = self.rows.start_ingestion()?;
+        if let Some(meta) = meta {
+            ingestion.write([META], to_bytes(meta))?;
+        }
+        for event in quarantined {
+            let key = engine_key(QUARANTINE, &event.position.0.to_be_bytes());
+            ingestion.write(key, to_bytes(event))?;
+        }
+        let mut room = Vec::with_capacity(MAX_KEY_BYTES + 1);
+        for (key, value) in changes {
+            room.clear();
+            room.push(ROW);
+            room.extend_from_slice(key.as_ref());
+            match value {
+                Some(value) => ingestion.write(&room[..], value.as_ref())?,
+                None => ingestion.write_tombstone(&room[..])?,
+            }
+        }
+        Ok(ingestion.finish()?)
     }
+
+    /// The value of a row as of a moment.
+    pub(crate) fn get_at(&self, at: &Snapshot, key: &[u8]) -> Result<Option<Vec<u8>>, RowsError> {
+        Ok(at.get(&self.rows, engine_key(ROW, key))?.map(|value| value.to_vec()))
+    }
+
+    /// The rows of a prefix as of a moment; what is read of each still has the engine's key.
+    pub(crate) fn prefix_at(&self, at: &Snapshot, prefix: &[u8]) -> fjall::Iter {
+        at.prefix(&self.rows, engine_key(ROW, prefix))
+    }
+
+    fn start(dir: &Path) -> Result<Self, RowsError> {
+        let database = Database::builder(dir).cache_size(CACHE_BYTES).worker_threads(1).open()?;
+        let rows = database.keyspace("rows", KeyspaceCreateOptions::default)?;
+        Ok(Self { database, rows })
+    }
+}
+
+/// The key under which the engine has something.
+fn engine_key(what: u8, key: &[u8]) -> Vec<u8> {
+    [&[what][..], key].concat()
 }
 
 impl std::fmt::Debug for Rows {
@@ -641,7 +751,7 @@ mod tests {
     fn values_have_these_bytes() {
         assert_eq!(to_bytes(&Position(5)), [5]);
         let meta = Meta::new(&id(1), Position(300));
-        assert_eq!(to_bytes(&meta), [2, 4, b't', b'e', b's', b't', 1, 0, 251, 44, 1]);
+        assert_eq!(to_bytes(&meta), [3, 4, b't', b'e', b's', b't', 1, 0, 251, 44, 1]);
         assert_eq!(from_bytes::<Meta>(&to_bytes(&meta)).expect("its bytes"), meta);
         assert!(from_bytes::<Position>(&[5, 0]).is_err());
     }
@@ -705,8 +815,6 @@ mod tests {
         let value = |n: u32| blake3::hash(&n.to_be_bytes()).as_bytes().repeat(2);
         let changes = (0..20_000_u32).map(|n| (n.to_be_bytes().to_vec(), Some(value(n))));
         rows.commit(Position(1), changes, &[]).expect("commit");
-        let flush = |engine: &Engine| engine.rows.rotate_memtable_and_wait();
-        flush(rows.engine().as_ref().expect("open")).expect("flushed");
         drop(rows);
         let long = |path: &PathBuf| fs::metadata(path).expect("a file").len() > 4 * TABLE_END_BYTES;
         let in_tables = |path: &PathBuf| path.parent().is_some_and(|dir| dir.ends_with(TABLES_DIR));

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use fjall::{Readable, Snapshot};
+use fjall::Snapshot;
 
 use crate::rows::{Change, Rows, RowsError};
 
@@ -18,7 +18,8 @@ pub struct RowsView {
 }
 
 impl Rows {
-    /// The rows as they are now: what is written later is not among them.
+    /// The rows as they are written now: neither what is written later nor what is in memory only is
+    /// among them.
     ///
     /// # Errors
     ///
@@ -28,9 +29,9 @@ impl Rows {
         Ok(RowsView { rows: Arc::clone(self), snapshot })
     }
 
-    /// Writes many changes at once, all or none, past the engine's journal: durable when it returns.
-    /// The cursor stays where it is, so that whoever writes in this way has a row of its own that says
-    /// how far.
+    /// Writes many changes at once, all or none: durable when it returns. The cursor stays where it
+    /// is, so that whoever writes in this way has a row of its own that says how far; nor are rows
+    /// written in this way that are committed too.
     ///
     /// # Errors
     ///
@@ -41,15 +42,7 @@ impl Rows {
     /// When the keys do not ascend.
     pub fn ingest(&self, changes: impl IntoIterator<Item = Change>) -> Result<(), RowsError> {
         let engine = self.engine();
-        let engine = engine.as_ref().ok_or(RowsError::Closed)?;
-        let mut ingestion = engine.rows.start_ingestion()?;
-        for (key, value) in changes {
-            match value {
-                Some(value) => ingestion.write(key, value)?,
-                None => ingestion.write_tombstone(key)?,
-            }
-        }
-        Ok(ingestion.finish()?)
+        engine.as_ref().ok_or(RowsError::Closed)?.ingest(None, &[], changes)
     }
 }
 
@@ -61,8 +54,7 @@ impl RowsView {
     /// [`RowsError`].
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, RowsError> {
         let engine = self.rows.engine();
-        let rows = &engine.as_ref().ok_or(RowsError::Closed)?.rows;
-        Ok(self.snapshot.get(rows, key)?.map(|value| value.to_vec()))
+        engine.as_ref().ok_or(RowsError::Closed)?.get_at(&self.snapshot, key)
     }
 
     /// The rows whose keys begin with `prefix`, by key.
@@ -77,10 +69,10 @@ impl RowsView {
     ) -> Result<impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), RowsError>> + use<>, RowsError>
     {
         let engine = self.rows.engine();
-        let rows = &engine.as_ref().ok_or(RowsError::Closed)?.rows;
-        Ok(self.snapshot.prefix(rows, prefix).map(|row| {
+        let engine = engine.as_ref().ok_or(RowsError::Closed)?;
+        Ok(engine.prefix_at(&self.snapshot, prefix).map(|row| {
             let (key, value) = row.into_inner()?;
-            Ok((key.to_vec(), value.to_vec()))
+            Ok((key[1..].to_vec(), value.to_vec()))
         }))
     }
 }

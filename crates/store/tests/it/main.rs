@@ -10,5 +10,6 @@ mod ledger;
 mod reading;
 mod rebuild;
 mod repair;
+mod rows;
 mod signed;
 mod start;

@@ -1,0 +1,104 @@
+//! Rows in memory that are not in a table yet, and the cursor behind them.
+//!
+//! Knows how much it holds, and gives it sorted. Does not know what rows mean, nor where tables are.
+
+use std::collections::HashMap;
+
+use tally_protocol::Position;
+
+use crate::rows::{Change, MEMTABLE_BYTES, MEMTABLE_EVENTS, Quarantined};
+
+/// What the map takes for a row, beside key and value: their places, and those of neighbours that
+/// are free.
+const ENTRY_BYTES: usize = 96;
+
+/// Changes since the last table.
+#[derive(Debug)]
+pub(crate) struct Memtable {
+    /// By key, the value, or nothing where the row is removed.
+    rows: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    quarantined: Vec<Quarantined>,
+    bytes: usize,
+    /// Where the last table ends.
+    written: Position,
+    cursor: Position,
+}
+
+impl Memtable {
+    /// Nothing, behind a table that ends here.
+    pub(crate) fn new(written: Position) -> Self {
+        let (rows, quarantined) = (HashMap::new(), Vec::new());
+        Self { rows, quarantined, bytes: 0, written, cursor: written }
+    }
+
+    /// The position of the first event that is not folded yet.
+    pub(crate) fn cursor(&self) -> Position {
+        self.cursor
+    }
+
+    /// Where the last table ends.
+    pub(crate) fn written(&self) -> Position {
+        self.written
+    }
+
+    /// Takes changes in, and the cursor behind them.
+    ///
+    /// # Panics
+    ///
+    /// When the cursor would go back.
+    pub(crate) fn take_in(
+        &mut self,
+        next: Position,
+        changes: impl IntoIterator<Item = Change>,
+        quarantined: &[Quarantined],
+    ) {
+        assert!(next >= self.cursor, "a cursor only goes on");
+        self.cursor = next;
+        self.quarantined.extend_from_slice(quarantined);
+        for (key, value) in changes {
+            let (key_bytes, bytes) = (key.len(), value.as_ref().map_or(0, Vec::len));
+            match self.rows.insert(key, value) {
+                Some(replaced) => self.bytes -= replaced.map_or(0, |value| value.len()),
+                None => self.bytes += key_bytes + ENTRY_BYTES,
+            }
+            self.bytes += bytes;
+        }
+    }
+
+    /// Whether it is worth a table.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes >= MEMTABLE_BYTES || self.cursor.0 - self.written.0 >= MEMTABLE_EVENTS
+    }
+
+    /// Whether there is nothing to write, not even a cursor.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.cursor == self.written && self.rows.is_empty() && self.quarantined.is_empty()
+    }
+
+    /// What is known of a row: its value, that it is removed, or nothing.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
+        self.rows.get(key).map(Option::as_deref)
+    }
+
+    /// All changes by key.
+    pub(crate) fn sorted(&self) -> Vec<(&[u8], Option<&[u8]>)> {
+        let mut rows: Vec<_> =
+            self.rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref())).collect();
+        rows.sort_unstable_by_key(|(key, _)| *key);
+        rows
+    }
+
+    /// The changes of a prefix, by key.
+    pub(crate) fn scan(&self, prefix: &[u8]) -> Vec<Change> {
+        let of_prefix = self.rows.iter().filter(|(key, _)| key.starts_with(prefix));
+        let mut rows: Vec<Change> =
+            of_prefix.map(|(key, value)| (key.clone(), value.clone())).collect();
+        rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        rows
+    }
+
+    /// The events that could not be folded, in log order.
+    pub(crate) fn quarantined(&self) -> &[Quarantined] {
+        &self.quarantined
+    }
+}
