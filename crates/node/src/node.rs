@@ -28,8 +28,8 @@ use tally_store::{
     TreeFiles, TreeReader,
 };
 use tally_tlog::{
-    Checkpoint, ConsistencyProof, Cosigner, Hash, InclusionProof, NoteSigner, ProveError,
-    SignedCheckpoint, VerifierKey, consistency_proof, inclusion_proof, root_at,
+    Checkpoint, ConsistencyProof, Cosigner, Hash, InclusionProof, NoteSigner, ProveError, Prover,
+    SignedCheckpoint, VerifierKey, consistency_proof, root_at,
 };
 use tally_verify::evidence::Evidence;
 use tally_verify::{Judge, Trust};
@@ -614,16 +614,18 @@ impl Node {
     /// # Errors
     /// [`ProofError`] beyond the head, or when stored bytes fail their check.
     pub fn receipt(&self, position: Position) -> Result<LogReceipt, ProofError> {
-        self.prove(self.event(position)?, false, &self.snapshot())
+        self.prove(self.event(position)?, false, &self.snapshot(), &mut None)
     }
 
     /// Proves an event under the last checkpoint that enough witnesses cosigned, if that covers it;
-    /// otherwise under the snapshot's, unless witnesses are required.
-    fn prove(
-        &self,
+    /// otherwise under the snapshot's, unless witnesses are required. The prover is that of the event
+    /// before, if there was one.
+    fn prove<'n>(
+        &'n self,
         event: Event,
         duplicate: bool,
         snapshot: &Snapshot,
+        prover: &mut Option<Prover<&'n TreeReader>>,
     ) -> Result<LogReceipt, ProofError> {
         let leaf = event.position().leaf();
         let cosigned = self.cosigned().filter(|cosigned| cosigned.size.contains(leaf));
@@ -632,7 +634,9 @@ impl Node {
             None if self.0.witnesses_required => return Err(ProofError::NotWitnessed),
             None => (snapshot.tip.size, snapshot.checkpoint.clone()),
         };
-        let proof = inclusion_proof(&self.0.tree, leaf, size)?;
+        let of_size = prover.take_if(|prover| prover.size() == size);
+        let prover = prover.insert(of_size.unwrap_or_else(|| Prover::new(&self.0.tree, size)));
+        let proof = prover.inclusion(leaf)?;
         Ok(LogReceipt { event, proof, checkpoint, duplicate })
     }
 

@@ -240,7 +240,7 @@ fields! {
     Mention { position, event, author, field, index, inline }
     Member { position, node }
     Moment { position, recorded_at, nodes, edges }
-    Head { next, numbered, nodes, edges, moments }
+    Head { next, numbered, nodes, edges, awaited, moments }
     Signed { author, position, recorded_at }
     CapabilityFacts { signed, name }
     IntentFacts { signed, trace_id, outcome, labels, inputs, cancelled }

@@ -96,14 +96,14 @@ impl Graph {
         self.revision(node, before, Kind::Intent);
         self.governed(node, &terms.policies);
         self.traced(at, node);
-        self.mention_all(at, node, Field::IntentInputs, &terms.inputs);
+        let inputs = self.mention_all(at, node, Field::IntentInputs, &terms.inputs);
         let label = |label: &parts::Label| (label.key.as_str().into(), label.value.as_str().into());
         let facts = IntentFacts {
             signed: self.signature(at),
             trace_id: at.trace_id,
             outcome: terms.outcome.as_str().into(),
             labels: terms.labels.iter().map(label).collect(),
-            inputs: terms.inputs.iter().map(|data| self.data(data)).collect(),
+            inputs: inputs.into(),
             cancelled: None,
         };
         if self.store.insert(node, Facts::Intent(facts)) {
@@ -198,9 +198,9 @@ impl Graph {
     fn fold_progress(&mut self, at: &At, progress: &TaskProgress) {
         let task = self.store.mention(progress.task, Kind::Task);
         // What a report says belongs to its task; the report itself is no node.
-        self.mention_all(at, task, Field::ProgressInputs, &progress.inputs);
-        self.mention_all(at, task, Field::ProgressOutputs, &progress.outputs);
-        self.flow(task, &progress.inputs, &progress.outputs);
+        let inputs = self.mention_all(at, task, Field::ProgressInputs, &progress.inputs);
+        let outputs = self.mention_all(at, task, Field::ProgressOutputs, &progress.outputs);
+        self.flow(task, &inputs, &outputs);
         self.informed(task, &progress.depends_on);
         if self.store.node(task).task().is_none() {
             return;
@@ -220,9 +220,9 @@ impl Graph {
         let node = self.signed(at, Kind::Receipt);
         let task = self.store.mention(done.task, Kind::Task);
         self.asserted(node, Relation::Concludes, task);
-        self.mention_all(at, node, Field::ReceiptInputs, &done.inputs);
-        self.mention_all(at, node, Field::ReceiptOutputs, &done.outputs);
-        self.flow(task, &done.inputs, &done.outputs);
+        let inputs = self.mention_all(at, node, Field::ReceiptInputs, &done.inputs);
+        let outputs = self.mention_all(at, node, Field::ReceiptOutputs, &done.outputs);
+        self.flow(task, &inputs, &outputs);
         for result in &done.policy_results {
             self.governed(node, std::slice::from_ref(&result.policy));
         }
@@ -270,9 +270,8 @@ impl Graph {
             ClaimSubject::Envelope(id) => self.store.mention(id, Kind::Message),
         };
         self.asserted(node, Relation::AttestsTo, subject);
-        self.mention_all(at, node, Field::ClaimEvidence, &claim.evidence);
-        for evidence in &claim.evidence {
-            let evidence = self.data(evidence);
+        let evidence = self.mention_all(at, node, Field::ClaimEvidence, &claim.evidence);
+        for evidence in evidence {
             self.asserted(node, Relation::RestsOn, evidence);
         }
         self.fold_imported(claim);
@@ -338,33 +337,39 @@ impl Graph {
         }
     }
 
-    fn flow(&mut self, task: NodeIx, inputs: &[DataRef], outputs: &[DataRef]) {
-        for input in inputs {
-            let input = self.data(input);
+    fn flow(&mut self, task: NodeIx, inputs: &[NodeIx], outputs: &[NodeIx]) {
+        for &input in inputs {
             self.asserted(task, Relation::Used, input);
         }
-        for output in outputs {
-            let output = self.data(output);
+        for &output in outputs {
             self.asserted(output, Relation::WasGeneratedBy, task);
         }
     }
 
-    fn mention_all(&mut self, at: &At, event: NodeIx, field: Field, data: &[DataRef]) {
+    /// Notes who named data, and where; gives its nodes.
+    fn mention_all(
+        &mut self,
+        at: &At,
+        event: NodeIx,
+        field: Field,
+        data: &[DataRef],
+    ) -> Vec<NodeIx> {
         let author = self.store.agent(at.author);
+        let mut nodes = Vec::with_capacity(data.len());
         for (index, data) in (0..).zip(data) {
             let inline = !data.inline.as_str().is_empty();
             let mention = Mention { position: at.position, event, author, field, index, inline };
-            let data = self.data(data);
+            let data = self.store.data(data.uri.as_str(), data.digest);
             self.store.push(data, Part::Mentions, mention);
+            nodes.push(data);
         }
+        nodes
     }
 
     /// An intent belongs to every workflow that it, an offer for it or a task of it names.
     fn traced(&mut self, at: &At, intent: NodeIx) {
-        if let Some(trace_id) = at.trace_id
-            && self.store.mark(Name::traced(trace_id, intent), intent)
-        {
-            self.store.add_to(Name::trace(trace_id), intent);
+        if let Some(trace_id) = at.trace_id {
+            self.store.trace(trace_id, intent);
         }
     }
 
@@ -376,10 +381,6 @@ impl Graph {
             drop(node);
             self.store.settle(offer, state);
         }
-    }
-
-    fn data(&mut self, data: &DataRef) -> NodeIx {
-        self.store.data(data.uri.as_str(), data.digest)
     }
 
     fn asserted(&mut self, from: NodeIx, relation: Relation, to: NodeIx) {

@@ -216,7 +216,7 @@ fn read_known<K: Row>(
 }
 
 fn row<K: Row>(key: &K, value: &K::Value) -> (Vec<u8>, Vec<u8>) {
-    let mut bytes = Vec::with_capacity(256);
+    let mut bytes = Vec::with_capacity(K::ROOM);
     K::encode(value, &mut bytes);
     (key.row_key(), bytes)
 }

@@ -19,7 +19,7 @@ use crate::memory::{BlockId, Name};
 use crate::record::{BLOCK_ITEMS, Block, Half, Member, Mention, Moment, Node, NodeIx, Part};
 
 /// Version of how a graph is kept. Rows of another one are of no use.
-pub const GRAPH_VERSION: u32 = 1;
+pub const GRAPH_VERSION: u32 = 2;
 
 /// Rows that somebody keeps for a graph, as they were last kept.
 pub trait GraphRows: Send + Sync + 'static {
@@ -61,6 +61,9 @@ pub(crate) trait Row: Copy + Eq + std::hash::Hash {
     /// What stands in such a row.
     type Value;
 
+    /// Bytes that most values fit into.
+    const ROOM: usize;
+
     /// Its key.
     fn row_key(&self) -> Vec<u8>;
 
@@ -79,6 +82,8 @@ const ENTRY_BYTES: usize = 64;
 
 impl Row for Name {
     type Value = NodeIx;
+
+    const ROOM: usize = 5;
 
     fn row_key(&self) -> Vec<u8> {
         [&b"k"[..], &self.0].concat()
@@ -99,6 +104,8 @@ impl Row for Name {
 
 impl Row for NodeIx {
     type Value = Arc<Node>;
+
+    const ROOM: usize = 192;
 
     fn row_key(&self) -> Vec<u8> {
         [&b"n"[..], &self.0.to_be_bytes()].concat()
@@ -124,6 +131,8 @@ impl Row for NodeIx {
 
 impl Row for BlockId {
     type Value = Arc<Block>;
+
+    const ROOM: usize = 1024;
 
     fn row_key(&self) -> Vec<u8> {
         let part = match self.part {

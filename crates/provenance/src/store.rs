@@ -41,6 +41,8 @@ pub(crate) struct Head {
     pub(crate) numbered: u32,
     pub(crate) nodes: u32,
     pub(crate) edges: u32,
+    /// Envelopes that were mentioned and did not come yet, or never got a node of their own.
+    pub(crate) awaited: u32,
     /// The events that were folded.
     pub(crate) moments: List<Moment>,
 }
@@ -52,6 +54,8 @@ pub(crate) struct Store {
     pub(crate) head: Head,
     /// Where the event stands that is folded.
     now: Position,
+    /// The agent that was looked up last: an event asks for its author several times.
+    last_agent: Option<(AgentId, NodeIx)>,
     /// What that event made or strengthened.
     touched: BTreeMap<EdgeIx, Link>,
 }
@@ -59,7 +63,7 @@ pub(crate) struct Store {
 impl Store {
     /// As far as it was kept.
     pub(crate) fn new(memory: Memory, head: Head) -> Self {
-        Self { memory, now: head.next, head, touched: BTreeMap::new() }
+        Self { memory, now: head.next, head, ..Self::default() }
     }
 
     /// What is added from now on came to hold at this position.
@@ -84,16 +88,26 @@ impl Store {
     }
 
     pub(crate) fn agent(&mut self, agent: AgentId) -> NodeIx {
-        self.intern(Name::of_id(b'a', *agent.as_bytes()), || Key::Agent(agent)).0
+        if let Some((known, node)) = self.last_agent
+            && known == agent
+        {
+            return node;
+        }
+        let (node, _) = self.intern(Name::of_id(b'a', *agent.as_bytes()), || Key::Agent(agent));
+        self.last_agent = Some((agent, node));
+        node
     }
 
     pub(crate) fn data(&mut self, uri: &str, digest: Digest) -> NodeIx {
-        let key = || Key::Data(uri.into(), digest);
-        let (node, is_new) = self.intern(Name::data(uri, digest), key);
-        if is_new {
-            self.add_to(Name::uri(uri), node);
-            self.add_to(Name::digest(digest), node);
+        let (name, of_uri) = (Name::data(uri, digest), Name::uri(uri));
+        let known_uri = self.memory.find(&of_uri);
+        // Without data of that URI, there is none of that digest there either.
+        if let Some(known) = known_uri.and_then(|_| self.memory.find(&name)) {
+            return known;
         }
+        let node = self.add(name, Key::Data(uri.into(), digest));
+        self.join(of_uri, known_uri, node);
+        self.add_to(Name::digest(digest), node);
         node
     }
 
@@ -104,45 +118,69 @@ impl Store {
 
     /// The envelope as it was folded: what it is, is settled.
     pub(crate) fn define(&mut self, id: EnvelopeId, kind: Kind) -> NodeIx {
-        self.envelope(id, kind, |known| known != kind)
+        // A log has an envelope once: where nothing is awaited, nobody needs to look for it.
+        let known = match self.head.awaited {
+            0 => None,
+            _ => self.memory.find(&Name::envelope(id)),
+        };
+        let Some(node) = known else { return self.add_envelope(id, kind) };
+        if self.memory.node(node).facts.is_empty() {
+            self.head.awaited = self.head.awaited.saturating_sub(1);
+        }
+        self.turn_into(node, kind, |known| known != kind);
+        node
     }
 
     /// An envelope that another one refers to; `kind` holds where nothing better is known.
     pub(crate) fn mention(&mut self, id: EnvelopeId, kind: Kind) -> NodeIx {
-        self.envelope(id, kind, |known| known == Kind::Message && kind != Kind::Message)
-    }
-
-    fn envelope(&mut self, id: EnvelopeId, kind: Kind, changes: impl Fn(Kind) -> bool) -> NodeIx {
-        let (node, is_new) = self.intern(Name::envelope(id), || Key::Envelope(id));
-        if is_new || changes(self.memory.node(node).kind(END)) {
-            let now = self.now;
-            self.memory.node_mut(node).kinds.push((now, kind));
+        let Some(node) = self.memory.find(&Name::envelope(id)) else {
+            self.head.awaited += 1;
+            return self.add_envelope(id, kind);
+        };
+        if kind != Kind::Message {
+            self.turn_into(node, kind, |known| known == Kind::Message);
         }
         node
     }
 
+    fn add_envelope(&mut self, id: EnvelopeId, kind: Kind) -> NodeIx {
+        let node = self.add(Name::envelope(id), Key::Envelope(id));
+        self.turn_into(node, kind, |_| true);
+        node
+    }
+
+    fn turn_into(&mut self, node: NodeIx, kind: Kind, changes: impl Fn(Kind) -> bool) {
+        if changes(self.memory.node(node).kind(END)) {
+            let now = self.now;
+            self.memory.node_mut(node).kinds.push((now, kind));
+        }
+    }
+
     /// Adds a node to those that have something in common.
     pub(crate) fn add_to(&mut self, group: Name, node: NodeIx) {
-        let group = match self.memory.find(&group) {
-            Some(known) => known,
-            None => self.number(group, Key::Group),
-        };
+        self.join(group, self.memory.find(&group), node);
+    }
+
+    fn join(&mut self, name: Name, known: Option<NodeIx>, node: NodeIx) {
+        let group = known.unwrap_or_else(|| self.number(name, Key::Group));
         self.push(group, Part::Members, Member { position: self.now, node });
+    }
+
+    /// Adds an intent to a workflow, once.
+    pub(crate) fn trace(&mut self, trace: TraceId, intent: NodeIx) {
+        let (name, mark) = (Name::trace(trace), Name::traced(trace, intent));
+        let known = self.memory.find(&name);
+        if known.is_some() && self.memory.find(&mark).is_some() {
+            return;
+        }
+        self.memory.add_name(mark, intent);
+        self.join(name, known, intent);
     }
 
     /// The node that was added to a group last.
     pub(crate) fn last_of(&self, group: &Name) -> Option<NodeIx> {
         let group = self.memory.node(self.memory.find(group)?);
         group.members.rest.last().map(|member| member.node)
-    }
-
-    /// Marks something; whether it was not marked before.
-    pub(crate) fn mark(&mut self, mark: Name, node: NodeIx) -> bool {
-        let is_new = self.memory.find(&mark).is_none();
-        if is_new {
-            self.memory.add_name(mark, node);
-        }
-        is_new
     }
 
     /// Adds to a list of a node.
@@ -386,8 +424,13 @@ impl Store {
         if let Some(known) = self.memory.find(&name) {
             return (known, false);
         }
+        (self.add(name, key()), true)
+    }
+
+    /// A node that nobody named before.
+    fn add(&mut self, name: Name, key: Key) -> NodeIx {
         self.head.nodes += 1;
-        (self.number(name, key()), true)
+        self.number(name, key)
     }
 
     fn number(&mut self, name: Name, key: Key) -> NodeIx {
@@ -498,7 +541,7 @@ impl Name {
     }
 
     /// That an intent is one of a workflow's.
-    pub(crate) fn traced(trace: TraceId, intent: NodeIx) -> Self {
+    fn traced(trace: TraceId, intent: NodeIx) -> Self {
         Self::of_bytes(b's', &[&trace.0[..], &intent.0.to_be_bytes()].concat())
     }
 

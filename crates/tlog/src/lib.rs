@@ -61,6 +61,7 @@ pub mod key;
 pub mod note;
 pub mod policy;
 pub mod proof;
+mod prover;
 pub mod receipt;
 pub mod subset;
 pub mod tile;
@@ -89,6 +90,7 @@ pub use proof::{
     ConsistencyProof, InclusionProof, MAX_PROOF_HASHES, ProofError, ProveError, consistency_proof,
     inclusion_proof, inclusion_root, root_at, verify_consistency, verify_inclusion,
 };
+pub use prover::Prover;
 pub use receipt::{
     LOG_PROOF_HEADER, LogProof, LogProofError, LogProofVerifyError, MAX_EXTRA_BYTES,
     MAX_LOG_PROOF_BYTES,

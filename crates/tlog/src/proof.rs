@@ -440,7 +440,7 @@ fn read_subtrees<R: HashReader>(reader: &R, subtrees: &[Subtree]) -> Result<Vec<
     Ok(roots.collect())
 }
 
-fn check_size<E>(size: TreeSize) -> Result<(), ProveError<E>> {
+pub(crate) fn check_size<E>(size: TreeSize) -> Result<(), ProveError<E>> {
     if size > MAX_TREE_SIZE { Err(ProveError::TreeTooLarge { size }) } else { Ok(()) }
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tally_coordination::{Refusal, Rule};
 use tally_protocol::{BadSignature, Malformed, ParsedEnvelope};
+use tally_store::TreeReader;
+use tally_tlog::Prover;
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, oneshot};
 
 use super::{
@@ -110,10 +112,11 @@ impl Node {
         Ok(Appending { node: self.clone(), count, answers })
     }
 
-    async fn answer(
-        &self,
+    async fn answer<'n>(
+        &'n self,
         answer: Result<Placed, AppendError>,
         snapshot: &Snapshot,
+        prover: &mut Option<Prover<&'n TreeReader>>,
     ) -> Result<LogReceipt, AppendError> {
         let (event, is_duplicate) = match answer? {
             Placed::Committed(event) => (event, false),
@@ -126,7 +129,7 @@ impl Node {
             }
         };
         self.witnessed(&event).await;
-        Ok(self.prove(event, is_duplicate, snapshot)?)
+        Ok(self.prove(event, is_duplicate, snapshot, prover)?)
     }
 }
 
@@ -155,9 +158,9 @@ impl Appending {
         let node = self.node.clone();
         let Answers { answers, snapshot } = self.answers().await;
         let snapshot = snapshot.unwrap_or_else(|| node.snapshot());
-        let mut receipts = Vec::with_capacity(answers.len());
+        let (mut receipts, mut prover) = (Vec::with_capacity(answers.len()), None);
         for answer in answers {
-            receipts.push(node.answer(answer, &snapshot).await);
+            receipts.push(node.answer(answer, &snapshot, &mut prover).await);
         }
         receipts
     }
