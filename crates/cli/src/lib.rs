@@ -27,6 +27,7 @@ use crate::output::Output;
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    tally_node::use_ordinary_pages();
     let cli = Cli::parse();
     let output = Output::new(cli.json);
     start_logs(&cli);

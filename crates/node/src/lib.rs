@@ -10,6 +10,7 @@ mod clock;
 mod evidence;
 pub mod history;
 pub mod index;
+mod memory;
 pub mod metrics;
 pub mod mirror;
 mod node;
@@ -24,6 +25,7 @@ pub mod witnessing;
 
 pub use clock::{Clock, SystemClock};
 pub use evidence::MAX_EVIDENCE_BYTES;
+pub use memory::use_ordinary_pages;
 pub use mirror::{Mirror, Standing, Until, Upstream};
 pub use node::{
     AppendError, Appending, Config, Consistency, FULL_RETRY_DELAY, LogReceipt, MAX_IN_FLIGHT,

@@ -2,7 +2,7 @@
 //!
 //! The index is built beside the one that is served (`tally projection rebuild index`), one client
 //! appends all the time, and the server is killed with SIGKILL at moments that the seed chooses. After
-//! each start the build must go on where it was. In the end it must have been switched in, be equal to
+//! each start the build must go on where it was, but for the tail that only memory had. In the end it must have been switched in, be equal to
 //! the rows that were served before, and equal to an index that is folded here from the log alone.
 
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use tally_node::index::Index;
 use tally_projection::{Stored, catch_up};
 use tally_protocol::{Digest, Position};
 use tally_simulator::random::Random;
-use tally_store::{LogReader, SegmentReader};
+use tally_store::{LogReader, MEMTABLE_EVENTS, SegmentReader};
 use tally_tests::program::Server;
 use tally_tests::signer::{Signer, intent};
 use tokio::runtime::Runtime;
@@ -186,7 +186,9 @@ impl Run<'_> {
             server = Server::start(&self.data);
             client = server.client().await;
             match look(&client).await? {
-                Seen::Build(cursor, _) if cursor >= at => self.summary.resumed.push((at, cursor)),
+                Seen::Build(cursor, _) if cursor + MEMTABLE_EVENTS >= at => {
+                    self.summary.resumed.push((at, cursor));
+                }
                 Seen::Build(cursor, _) => return Err(Violation::Restarted { at, cursor }),
                 Seen::Switched { .. } => break,
             }

@@ -128,7 +128,7 @@ pub enum Violation {
     /// A full disk ended the ledger, instead of having it refuse appends.
     #[error("a full disk stopped the ledger; it must refuse with RESOURCE_EXHAUSTED and go on")]
     StoppedByFullDisk,
-    /// A build of a projection did not go on where it was when the server was killed.
+    /// A build of a projection did not go on where its rows were last written when the server was killed.
     #[error("a build had come to {at}, and after a start it is at {cursor}")]
     Restarted {
         /// Where it was seen.

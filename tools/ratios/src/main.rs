@@ -35,6 +35,8 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // As the program `tally` does.
+    tally_node::use_ordinary_pages();
     let Arguments { seconds, runs, peers, growth, json } = Arguments::parse();
     if seconds <= 0.0 || runs == 0 {
         eprintln!("error: --seconds and --runs must be more than 0");

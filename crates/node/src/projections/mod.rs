@@ -5,8 +5,8 @@
 //! served as they are. In both cases, and when a build is asked for, the order is: build beside,
 //! stand both at one position, compare, switch, drop the old one. Those who ask wait for nothing.
 //!
-//! Builds run on a thread that gives way to all others of the node. Nothing here is on the way of an
-//! append.
+//! Folds run on threads that give way to those that append, and builds give way to folds. Nothing here
+//! is on the way of an append.
 
 mod graph;
 mod place;
@@ -38,8 +38,12 @@ pub use serving::Serving;
 /// A build this near to the head is stood beside the one that is served.
 const NEAR_EVENTS: u64 = 4_096;
 
-/// How much a build gives way to others: the operating system's nice value.
-const GIVE_WAY: i32 = 10;
+/// How much what follows the log gives way to what appends to it: the operating system's nice value.
+/// Under more load than the machine has room for, folds fall behind rather than appends.
+const FOLD_GIVES_WAY: i32 = 5;
+
+/// How much a build gives way to all others.
+const BUILD_GIVES_WAY: i32 = 10;
 
 /// How to open one build of a projection.
 pub struct Recipe {
@@ -264,7 +268,7 @@ impl Projections {
         let known = slot.place.builds().into_iter().chain(serving);
         let last = known.filter(|build| build.version == version).map(|build| build.number).max();
         let build = Build { version, number: last.map_or(0, |last| last + 1) };
-        state.building = Some(slot.start(build, &self.log, true)?);
+        state.building = Some(slot.start(build, &self.log, BUILD_GIVES_WAY)?);
         drop(state);
         self.finish(slot);
         Ok(build)
@@ -364,7 +368,7 @@ impl Projections {
         {
             slot.place.remove(build);
         }
-        let active = slot.start(serving, &self.log, false)?;
+        let active = slot.start(serving, &self.log, FOLD_GIVES_WAY)?;
         active.serve();
         slot.state().serving = Some(active);
         if current.is_none() {
@@ -377,7 +381,7 @@ impl Projections {
         };
         if let Some(build) = building {
             tracing::info!(projection = slot.recipe.name, %serving, %build, "built beside the old");
-            slot.state().building = Some(slot.start(build, &self.log, true)?);
+            slot.state().building = Some(slot.start(build, &self.log, BUILD_GIVES_WAY)?);
             self.finish(slot);
         }
         Ok(())
@@ -412,12 +416,12 @@ impl Slot {
         }
     }
 
-    /// Opens a build and starts to fold.
+    /// Opens a build and starts to fold, giving way by so much.
     fn start(
         self: &Arc<Self>,
         build: Build,
         log: &SharedLog,
-        gives_way: bool,
+        by: i32,
     ) -> Result<Active, ProjectionError> {
         let opened = (self.recipe.open)(&self.place.rows(build), build.version, log.size())?;
         let Opened { projection, rows, serve } = opened;
@@ -428,11 +432,7 @@ impl Slot {
             return Ok(Active { build, runner: None, rows, serve, _stands });
         };
         let told = self.listener(build, rows.clone(), cursor_to);
-        let prepare = move || {
-            if gives_way {
-                give_way();
-            }
-        };
+        let prepare = move || give_way(by);
         let follow = Box::new(log.follow());
         let runner = Runner::start(&self.recipe.name, projection, follow, prepare, told);
         let (runner, serve) = (Some(Arc::new(runner)), Active::serving(serve, cursor));
@@ -558,11 +558,11 @@ impl Active {
     }
 }
 
-/// Lets every other thread of the node go first.
-fn give_way() {
-    let given = rustix::process::setpriority_process(Some(rustix::thread::gettid()), GIVE_WAY);
+/// Lets other threads of the node go first.
+fn give_way(by: i32) {
+    let given = rustix::process::setpriority_process(Some(rustix::thread::gettid()), by);
     if let Err(error) = given {
-        tracing::debug!(%error, "a build has the same right to the processor as everyone");
+        tracing::debug!(%error, "a fold has the same right to the processor as everyone");
     }
 }
 
