@@ -1,76 +1,235 @@
-//! Reading ahead: while a batch is folded, another thread reads the one behind it.
+//! Reading ahead: far behind the head, all cores read what is folded next.
 //!
-//! Where the fold asks for most envelopes, they are decoded there, too. A fold hears nothing of it:
-//! it gets the same batches in the same order.
+//! They parse it, too, and decode the envelopes where the fold asks for most of them. A fold hears
+//! nothing of it: it gets the same events in the same order, on its own thread. The threads are there
+//! for one stretch of the log, and as nice to others as the one that folds. Nothing here waits for a
+//! log to grow.
+
+use std::collections::BTreeMap;
+use std::ops::{ControlFlow, Range};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::thread;
 
 use tally_protocol::Position;
 use tally_store::ReadLimit;
 
-use crate::source::{Batch, Source, SourceError};
-use crate::stored::{Projection, ProjectionError};
+use crate::entry::Entry;
+use crate::source::{Batch, FOLD_LIMIT, Source, SourceError};
 
-/// One batch ahead of a fold.
-#[derive(Default)]
+/// Most that a thread reads at once.
+const PIECE: ReadLimit = ReadLimit { events: 2_048, bytes: 2 << 20 };
+
+/// Pieces for each core that are being read or wait to be folded: what bounds the memory.
+const PIECES_A_CORE: usize = 3;
+
+/// With fewer events to go, threads cost more than they save.
+const FEW_EVENTS: u64 = 8_192;
+
+/// Events for a fold.
+#[derive(Debug, Default)]
 pub(crate) struct ReadAhead {
-    next: Option<Batch>,
     /// What was folded last asked for most of its envelopes.
     decodes: bool,
 }
 
 impl ReadAhead {
-    /// Events from a position on: what was read ahead, or else what is read now.
-    pub(crate) fn read(
+    /// Hands out the first events of a stretch if it is short, all of them if it is long; fewer if
+    /// `fold` breaks. All that it gets at once is not more than [`FOLD_LIMIT`].
+    pub(crate) fn hand_out<T>(
         &mut self,
         source: &dyn Source,
-        from: Position,
-        limit: ReadLimit,
-    ) -> Result<Batch, SourceError> {
-        match self.next.take().and_then(|batch| batch.starting_at(from)) {
-            Some(batch) => Ok(batch),
-            None => source.read(from, limit),
+        stretch: Range<Position>,
+        mut fold: impl FnMut(&[Entry]) -> ControlFlow<T>,
+    ) -> Result<ControlFlow<T>, SourceError> {
+        let events = stretch.end.0.saturating_sub(stretch.start.0);
+        if events < FEW_EVENTS {
+            let batch = source.read(stretch.start, FOLD_LIMIT)?;
+            return Ok(fold(up_to(stretch.end, &batch)));
         }
-    }
-
-    /// Folds the first events of a batch. Where the log goes on for a whole batch behind them, that
-    /// one is read in the meantime: near the head, a thread costs more than it saves.
-    pub(crate) fn fold(
-        &mut self,
-        projection: &mut dyn Projection,
-        source: &mut dyn Source,
-        entries: &[crate::Entry],
-        limit: ReadLimit,
-    ) -> Result<u64, ProjectionError> {
-        let Some(last) = entries.last() else { return Ok(0) };
-        let from = last.position().next();
-        let taken = if source.size().as_u64().saturating_sub(from.0) < limit.events as u64 {
-            projection.take(entries)
-        } else {
-            let decodes = self.decodes;
-            std::thread::scope(|scope| {
-                // What cannot be read is read again when it is due, and then said.
-                let ahead = scope.spawn(move || read(source, from, limit, decodes).ok());
-                let taken = projection.take(entries);
-                self.next = ahead.join().expect("reading does not panic");
-                taken
+        let decodes = &mut self.decodes;
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let crew = Crew::new(source, stretch, *decodes, PIECES_A_CORE * cores);
+        thread::scope(|scope| {
+            // However this thread leaves.
+            let _ending = Ending(&crew);
+            for _ in 0..cores {
+                let thread = thread::Builder::new().name("read ahead".into());
+                let started = thread.spawn_scoped(scope, || crew.work());
+                started.expect("the operating system has a thread left");
+            }
+            crew.hand_out(|entries| {
+                let flow = fold(entries);
+                *decodes = 2 * entries.iter().filter(|e| e.is_decoded()).count() > entries.len();
+                (flow, *decodes)
             })
-        };
-        self.decodes = 2 * entries.iter().filter(|e| e.is_decoded()).count() > entries.len();
-        taken
+        })
     }
 }
 
-fn read(
-    source: &dyn Source,
-    from: Position,
-    limit: ReadLimit,
+/// The events of a batch before a position.
+fn up_to(end: Position, batch: &Batch) -> &[Entry] {
+    let first = batch.first().map_or(end, Entry::position);
+    let room = usize::try_from(end.0.saturating_sub(first.0)).unwrap_or(usize::MAX);
+    &batch[..batch.len().min(room)]
+}
+
+/// Threads that read one stretch of the log.
+struct Crew<'s> {
+    source: &'s dyn Source,
+    stretch: Range<Position>,
+    /// Pieces that may be under way.
+    room: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    /// The first event that nobody reads yet.
+    next: Position,
+    /// Events of the next piece.
+    events: usize,
+    /// Pieces that are being read, or are read and not folded.
+    under_way: usize,
+    /// What was read, by where it begins.
+    read: BTreeMap<Position, Piece>,
+    /// Folded: whoever reads gives back the memory, which is cheaper where such memory is taken.
+    folded: Vec<Batch>,
     decodes: bool,
-) -> Result<Batch, SourceError> {
-    let batch = source.read(from, limit)?;
-    if decodes {
-        for entry in batch.iter() {
-            // Whoever asks for it hears why it cannot be.
-            let _unreadable = entry.decode();
+    over: bool,
+}
+
+/// Part of a stretch.
+struct Piece {
+    end: Position,
+    /// Its first events, or why there are none; what a panic left is for the thread that folds.
+    read: thread::Result<Result<Batch, SourceError>>,
+}
+
+/// Sends the threads home.
+struct Ending<'c, 's>(&'c Crew<'s>);
+
+impl Drop for Ending<'_, '_> {
+    fn drop(&mut self) {
+        self.0.state().over = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl<'s> Crew<'s> {
+    fn new(source: &'s dyn Source, stretch: Range<Position>, decodes: bool, room: usize) -> Self {
+        let state = State {
+            next: stretch.start,
+            events: PIECE.events,
+            under_way: 0,
+            read: BTreeMap::new(),
+            folded: Vec::new(),
+            decodes,
+            over: false,
+        };
+        Self { source, stretch, room, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics while holding it")
+    }
+
+    fn wait(&self, on: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let state = self.changed.wait_while(self.state(), |state| on(state));
+        state.expect("nobody panics while holding it")
+    }
+
+    /// Reads piece by piece while there is room.
+    fn work(&self) {
+        while let Some((piece, decodes)) = self.next_piece() {
+            let read = || self.read(&piece, decodes);
+            let read = catch_unwind(AssertUnwindSafe(read));
+            self.state().read.insert(piece.start, Piece { end: piece.end, read });
+            self.changed.notify_all();
         }
     }
-    Ok(batch)
+
+    fn next_piece(&self) -> Option<(Range<Position>, bool)> {
+        let is_full = |state: &State| !state.over && state.under_way == self.room;
+        let mut state = self.wait(is_full);
+        if state.over || state.next >= self.stretch.end {
+            return None;
+        }
+        let start = state.next;
+        let end = Position(start.0.saturating_add(state.events as u64)).min(self.stretch.end);
+        state.next = end;
+        state.under_way += 1;
+        let (folded, decodes) = (std::mem::take(&mut state.folded), state.decodes);
+        drop(state);
+        drop(folded);
+        Some((start..end, decodes))
+    }
+
+    fn read(&self, piece: &Range<Position>, decodes: bool) -> Result<Batch, SourceError> {
+        let batch = self.source.read(piece.start, limit(piece))?;
+        if decodes {
+            for entry in up_to(piece.end, &batch) {
+                // Whoever asks for it hears why it cannot be.
+                let _unreadable = entry.decode();
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Hands out the stretch, in order. `fold` says whether most envelopes were asked for.
+    fn hand_out<T>(
+        &self,
+        mut fold: impl FnMut(&[Entry]) -> (ControlFlow<T>, bool),
+    ) -> Result<ControlFlow<T>, SourceError> {
+        let mut at = self.stretch.start;
+        while at < self.stretch.end {
+            let Piece { end, read } = self.due(at);
+            let mut batch = read.unwrap_or_else(|panic| resume_unwind(panic))?;
+            loop {
+                let entries = up_to(end, &batch);
+                let Some(last) = entries.last() else { return Ok(ControlFlow::Continue(())) };
+                at = last.position().next();
+                let (flow, decodes) = fold(entries);
+                if flow.is_break() {
+                    return Ok(flow);
+                }
+                self.take_back(batch, decodes);
+                if at >= end {
+                    break;
+                }
+                // Fewer came than were asked for: the limit is one of bytes, too.
+                batch = self.source.read(at, limit(&(at..end)))?;
+            }
+            self.state().under_way -= 1;
+            self.changed.notify_all();
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The piece that begins at a position, once it is read.
+    fn due(&self, at: Position) -> Piece {
+        let mut state = self.wait(|state| !state.read.contains_key(&at));
+        let piece = state.read.remove(&at).expect("waited for");
+        // As many at once as fit.
+        if let Ok(Ok(batch)) = &piece.read {
+            let asked = piece.end.0 - at.0;
+            state.events = match batch.len() {
+                few if (few as u64) < asked => few.max(1),
+                _ => PIECE.events.min(2 * state.events),
+            };
+        }
+        piece
+    }
+
+    fn take_back(&self, batch: Batch, decodes: bool) {
+        let mut state = self.state();
+        state.folded.push(batch);
+        state.decodes = decodes;
+    }
+}
+
+/// All of a piece, within what a thread reads at once.
+fn limit(piece: &Range<Position>) -> ReadLimit {
+    let events = usize::try_from(piece.end.0 - piece.start.0).unwrap_or(usize::MAX);
+    ReadLimit { events: events.min(PIECE.events), ..PIECE }
 }

@@ -1,14 +1,16 @@
 //! Drives a projection along a log, on a thread of its own.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tally_protocol::{Position, TreeSize};
-use tally_store::{LogReader, ReadLimit};
+use tally_store::LogReader;
 
 use crate::ahead::ReadAhead;
-use crate::source::{FOLD_LIMIT, LogSource, Source, SourceError, Waited};
+use crate::entry::Entry;
+use crate::source::{LogSource, Source, SourceError, Waited};
 use crate::stored::{Projection, ProjectionError};
 
 /// How long a projection that failed is left alone before it is tried again.
@@ -100,13 +102,32 @@ pub fn catch_up(
     mut reached: impl FnMut(Position),
 ) -> Result<(), FoldError> {
     let end = Position::at_tip(log.tip().size);
-    let (mut source, mut ahead) = (LogSource(log), ReadAhead::default());
+    let (source, mut ahead) = (LogSource(log), ReadAhead::default());
     while projection.cursor() < end {
-        let batch = ahead.read(&source, projection.cursor(), FOLD_LIMIT)?;
-        ahead.fold(projection, &mut source, &batch, FOLD_LIMIT)?;
-        reached(projection.cursor());
+        let stretch = projection.cursor()..end;
+        let handed = ahead.hand_out(&source, stretch, |entries| {
+            if let Err(error) = projection.take(entries) {
+                return ControlFlow::Break(Err(error.into()));
+            }
+            reached(projection.cursor());
+            go_on_behind(entries, projection)
+        })?;
+        if let ControlFlow::Break(Err(error)) = handed {
+            return Err(error);
+        }
     }
     Ok(())
+}
+
+/// Breaks when the projection is to get other events than those that follow what it took.
+fn go_on_behind(
+    entries: &[Entry],
+    projection: &dyn Projection,
+) -> ControlFlow<Result<(), FoldError>> {
+    match entries.last() {
+        Some(last) if projection.cursor() == last.position().next() => ControlFlow::Continue(()),
+        _ => ControlFlow::Break(Ok(())),
+    }
 }
 
 /// A projection under way. Dropping it cancels it, and waits.
@@ -125,6 +146,8 @@ struct Inner {
     cancelled: bool,
     /// It goes no further than this.
     hold: Option<Position>,
+    /// It is at events, and has not looked at the above since.
+    folds: bool,
 }
 
 impl Runner {
@@ -146,24 +169,18 @@ impl Runner {
             last_error: None,
             unmoved_since: Instant::now(),
         };
-        let inner = Mutex::new(Inner { status, cancelled: false, hold: None });
+        let inner = Mutex::new(Inner { status, cancelled: false, hold: None, folds: true });
         let shared = Arc::new(Shared { inner, changed: Condvar::new() });
         let name = name.to_owned();
-        let ahead = ReadAhead::default();
-        let work = Work {
-            name: name.clone(),
-            shared: Arc::clone(&shared),
-            projection,
-            source,
-            ahead,
-            moved,
-        };
+        let (thread, pace) = (format!("fold {name}"), Pace::new(projection.cursor()));
+        let fold = Folding { name, shared: Arc::clone(&shared), projection, pace, moved };
+        let work = Work { source, ahead: ReadAhead::default(), fold };
         let run = move || {
             prepare();
             work.run();
         };
         let thread = std::thread::Builder::new()
-            .name(format!("fold {name}"))
+            .name(thread)
             .spawn(run)
             .expect("the operating system has a thread left");
         Self { shared, thread: Mutex::new(Some(thread)) }
@@ -190,7 +207,11 @@ impl Runner {
     pub fn hold(&self, at: Position) -> Result<Position, Cancelled> {
         self.shared.lock().hold = Some(at);
         self.shared.changed.notify_all();
-        let stands = |inner: &Inner| inner.status.stage == Stage::Held && inner.status.cursor >= at;
+        // Whoever does not fold looks at the hold before it does.
+        let stands = |inner: &Inner| {
+            let Status { stage, cursor, .. } = inner.status;
+            !inner.folds && stage != Stage::Stopped && cursor >= at
+        };
         self.shared.wait(stands)?;
         Ok(self.status().cursor)
     }
@@ -258,17 +279,24 @@ impl Drop for Ending {
 }
 
 struct Work<M> {
+    source: Box<dyn Source>,
+    ahead: ReadAhead,
+    fold: Folding<M>,
+}
+
+/// All but where the events come from.
+struct Folding<M> {
     name: String,
     shared: Arc<Shared>,
     projection: Box<dyn Projection>,
-    source: Box<dyn Source>,
-    ahead: ReadAhead,
+    pace: Pace,
     moved: M,
 }
 
 /// What there is to do.
 enum Next {
-    Fold(ReadLimit),
+    /// Fold as far as this.
+    Fold(Position),
     Hold,
     Wait,
     Stop,
@@ -276,75 +304,93 @@ enum Next {
 
 impl<M: FnMut(&Status)> Work<M> {
     fn run(mut self) {
-        let _ending = Ending(Arc::clone(&self.shared));
-        let mut pace = Pace::new(self.projection.cursor());
+        let _ending = Ending(Arc::clone(&self.fold.shared));
         loop {
-            match self.next() {
+            let size = self.source.size();
+            match self.fold.next(size) {
                 Next::Stop => return,
                 Next::Hold => {
-                    self.tell(|status| status.stage = Stage::Held);
-                    self.shared.pause(TICK);
+                    self.fold.tell(size, |status| status.stage = Stage::Held);
+                    self.fold.shared.pause(TICK);
                 }
                 Next::Wait => {
-                    let size = self.source.size();
-                    pace.rest(self.projection.cursor());
-                    self.tell(|status| (status.stage, status.rate) = (Stage::Live, 0.0));
+                    self.fold.rest(size);
                     if self.source.wait(size, TICK) == Waited::Ended {
                         return;
                     }
                 }
-                Next::Fold(limit) => match self.fold(limit) {
-                    Ok(quarantined) => {
-                        let cursor = self.projection.cursor();
-                        let rate = pace.moved(cursor);
-                        self.tell(|status| {
-                            (status.stage, status.cursor) = (Stage::CatchingUp, cursor);
-                            (status.rate, status.unmoved_since) = (rate, Instant::now());
-                            status.quarantined += quarantined;
-                        });
+                Next::Fold(end) => {
+                    if let Err(error) = self.fold_up_to(end) {
+                        self.fold.fail(self.source.size(), &error);
                     }
-                    Err(error) => self.fail(&error),
-                },
+                }
             }
         }
     }
 
-    fn next(&self) -> Next {
-        let (size, cursor) = (self.source.size(), self.projection.cursor());
-        let inner = self.shared.lock();
-        match inner.hold {
+    /// Folds towards a position until there is something else to do.
+    fn fold_up_to(&mut self, end: Position) -> Result<(), FoldError> {
+        let Self { source, ahead, fold } = self;
+        let stretch = fold.projection.cursor()..end;
+        let handed = ahead.hand_out(&**source, stretch, |entries| {
+            if let Err(error) = fold.take(entries, source.size()) {
+                return ControlFlow::Break(Err(error.into()));
+            }
+            match fold.next(source.size()) {
+                Next::Fold(further) if further >= end => go_on_behind(entries, &*fold.projection),
+                _ => ControlFlow::Break(Ok(())),
+            }
+        })?;
+        handed.break_value().unwrap_or(Ok(()))
+    }
+}
+
+impl<M: FnMut(&Status)> Folding<M> {
+    fn next(&self, size: TreeSize) -> Next {
+        let cursor = self.projection.cursor();
+        let mut inner = self.shared.lock();
+        let next = match inner.hold {
             _ if inner.cancelled => Next::Stop,
             Some(at) if cursor >= at => Next::Hold,
             _ if cursor.0 >= size.as_u64() => Next::Wait,
-            Some(at) => {
-                let room = usize::try_from(at.0 - cursor.0).unwrap_or(usize::MAX);
-                Next::Fold(ReadLimit { events: FOLD_LIMIT.events.min(room), ..FOLD_LIMIT })
-            }
-            None => Next::Fold(FOLD_LIMIT),
-        }
+            Some(at) => Next::Fold(at.min(Position::at_tip(size))),
+            None => Next::Fold(Position::at_tip(size)),
+        };
+        inner.folds = matches!(next, Next::Fold(_));
+        next
     }
 
-    fn fold(&mut self, limit: ReadLimit) -> Result<u64, FoldError> {
-        let batch = self.ahead.read(&*self.source, self.projection.cursor(), limit)?;
-        let entries = &batch[..batch.len().min(limit.events)];
-        Ok(self.ahead.fold(&mut *self.projection, &mut *self.source, entries, limit)?)
+    fn take(&mut self, entries: &[Entry], size: TreeSize) -> Result<(), ProjectionError> {
+        let quarantined = self.projection.take(entries)?;
+        let cursor = self.projection.cursor();
+        let rate = self.pace.moved(cursor);
+        self.tell(size, |status| {
+            (status.stage, status.cursor) = (Stage::CatchingUp, cursor);
+            (status.rate, status.unmoved_since) = (rate, Instant::now());
+            status.quarantined += quarantined;
+        });
+        Ok(())
     }
 
-    fn fail(&mut self, error: &FoldError) {
+    fn rest(&mut self, size: TreeSize) {
+        self.pace = Pace::new(self.projection.cursor());
+        self.tell(size, |status| (status.stage, status.rate) = (Stage::Live, 0.0));
+    }
+
+    fn fail(&mut self, size: TreeSize, error: &FoldError) {
         let position = self.projection.cursor();
         tracing::error!(projection = self.name, %position, %error, "a projection has stalled");
-        self.tell(|status| {
+        self.tell(size, |status| {
             (status.stage, status.rate) = (Stage::Stalled, 0.0);
             status.last_error = Some(error.to_string());
         });
         self.shared.pause(RETRY);
-        if let Err(error) = self.projection.recover(self.source.size()) {
+        if let Err(error) = self.projection.recover(size) {
             tracing::warn!(projection = self.name, %error, "it cannot be mended yet");
         }
     }
 
-    fn tell(&mut self, change: impl FnOnce(&mut Status)) {
-        let size = self.source.size();
+    fn tell(&mut self, size: TreeSize, change: impl FnOnce(&mut Status)) {
         let status = {
             let mut inner = self.shared.lock();
             inner.status.size = size;
@@ -377,9 +423,5 @@ impl Pace {
             (self.since, self.from) = (Instant::now(), to);
         }
         self.rate
-    }
-
-    fn rest(&mut self, at: Position) {
-        *self = Self::new(at);
     }
 }

@@ -78,8 +78,8 @@ impl std::ops::Deref for Batch {
     }
 }
 
-/// A log to follow.
-pub trait Source: Send {
+/// A log to follow, which several threads may read at once.
+pub trait Source: Send + Sync {
     /// How many events there are.
     fn size(&self) -> TreeSize;
 
