@@ -56,11 +56,16 @@ pub fn author(
     rows.value(&author_key(author, sequence))
 }
 
-fn envelope_key(id: &EnvelopeId) -> Vec<u8> {
-    [&[BY_ENVELOPE][..], &id.0].concat()
+fn envelope_key(id: &EnvelopeId) -> [u8; 1 + 32] {
+    let mut key = [BY_ENVELOPE; 33];
+    key[1..].copy_from_slice(&id.0);
+    key
 }
 
 /// Author and sequence, so that an author's rows stand in order.
-fn author_key(author: &AgentId, sequence: AuthorSequence) -> Vec<u8> {
-    [&[BY_AUTHOR][..], author.as_bytes(), &sequence.0.to_be_bytes()].concat()
+fn author_key(author: &AgentId, sequence: AuthorSequence) -> [u8; 1 + 32 + 8] {
+    let mut key = [BY_AUTHOR; 41];
+    key[1..33].copy_from_slice(author.as_bytes());
+    key[33..].copy_from_slice(&sequence.0.to_be_bytes());
+    key
 }

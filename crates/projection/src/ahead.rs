@@ -1,7 +1,7 @@
 //! Reading ahead: far behind the head, all cores read what is folded next.
 //!
-//! They parse it, too, and decode the envelopes where the fold asks for most of them. A fold hears
-//! nothing of it: it gets the same events in the same order, on its own thread. The threads are there
+//! They parse it, too; they decode envelopes, and hash them for their ids, where the fold asks for
+//! most of them. A fold hears nothing of it: it gets the same events in the same order, on its own thread. The threads are there
 //! for one stretch of the log, and as nice to others as the one that folds. Nothing here waits for a
 //! log to grow.
 
@@ -21,7 +21,7 @@ use crate::source::{Batch, FOLD_LIMIT, Source, SourceError};
 const PIECE: ReadLimit = ReadLimit { events: 2_048, bytes: 2 << 20 };
 
 /// Pieces for each core that are being read or wait to be folded: what bounds the memory.
-const PIECES_A_CORE: usize = 3;
+const PIECES_A_CORE: usize = 2;
 
 /// With fewer events to go, threads cost more than they save.
 const FEW_EVENTS: u64 = 8_192;
@@ -29,8 +29,33 @@ const FEW_EVENTS: u64 = 8_192;
 /// Events for a fold.
 #[derive(Debug, Default)]
 pub(crate) struct ReadAhead {
-    /// What was folded last asked for most of its envelopes.
-    decodes: bool,
+    asked: Asked,
+}
+
+/// What a fold asked for of most events that it got last.
+#[derive(Debug, Clone, Copy, Default)]
+struct Asked {
+    envelopes: bool,
+    ids: bool,
+}
+
+impl Asked {
+    fn of(entries: &[Entry]) -> Self {
+        let most = |is_asked: fn(&Entry) -> bool| {
+            2 * entries.iter().filter(|entry| is_asked(entry)).count() > entries.len()
+        };
+        Self { envelopes: most(Entry::is_decoded), ids: most(Entry::is_hashed) }
+    }
+
+    fn prepare(self, entry: &Entry) {
+        if self.envelopes {
+            // Whoever asks for it hears why it cannot be.
+            let _unreadable = entry.decode();
+        }
+        if self.ids {
+            entry.id();
+        }
+    }
 }
 
 impl ReadAhead {
@@ -47,9 +72,9 @@ impl ReadAhead {
             let batch = source.read(stretch.start, FOLD_LIMIT)?;
             return Ok(fold(up_to(stretch.end, &batch)));
         }
-        let decodes = &mut self.decodes;
+        let asked = &mut self.asked;
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let crew = Crew::new(source, stretch, *decodes, PIECES_A_CORE * cores);
+        let crew = Crew::new(source, stretch, *asked, PIECES_A_CORE * cores);
         thread::scope(|scope| {
             // However this thread leaves.
             let _ending = Ending(&crew);
@@ -60,8 +85,8 @@ impl ReadAhead {
             }
             crew.hand_out(|entries| {
                 let flow = fold(entries);
-                *decodes = 2 * entries.iter().filter(|e| e.is_decoded()).count() > entries.len();
-                (flow, *decodes)
+                *asked = Asked::of(entries);
+                (flow, *asked)
             })
         })
     }
@@ -95,7 +120,7 @@ struct State {
     read: BTreeMap<Position, Piece>,
     /// Folded: whoever reads gives back the memory, which is cheaper where such memory is taken.
     folded: Vec<Batch>,
-    decodes: bool,
+    asked: Asked,
     over: bool,
 }
 
@@ -117,14 +142,14 @@ impl Drop for Ending<'_, '_> {
 }
 
 impl<'s> Crew<'s> {
-    fn new(source: &'s dyn Source, stretch: Range<Position>, decodes: bool, room: usize) -> Self {
+    fn new(source: &'s dyn Source, stretch: Range<Position>, asked: Asked, room: usize) -> Self {
         let state = State {
             next: stretch.start,
             events: PIECE.events,
             under_way: 0,
             read: BTreeMap::new(),
             folded: Vec::new(),
-            decodes,
+            asked,
             over: false,
         };
         Self { source, stretch, room, state: Mutex::new(state), changed: Condvar::new() }
@@ -141,15 +166,15 @@ impl<'s> Crew<'s> {
 
     /// Reads piece by piece while there is room.
     fn work(&self) {
-        while let Some((piece, decodes)) = self.next_piece() {
-            let read = || self.read(&piece, decodes);
+        while let Some((piece, asked)) = self.next_piece() {
+            let read = || self.read(&piece, asked);
             let read = catch_unwind(AssertUnwindSafe(read));
             self.state().read.insert(piece.start, Piece { end: piece.end, read });
             self.changed.notify_all();
         }
     }
 
-    fn next_piece(&self) -> Option<(Range<Position>, bool)> {
+    fn next_piece(&self) -> Option<(Range<Position>, Asked)> {
         let is_full = |state: &State| !state.over && state.under_way == self.room;
         let mut state = self.wait(is_full);
         if state.over || state.next >= self.stretch.end {
@@ -159,27 +184,24 @@ impl<'s> Crew<'s> {
         let end = Position(start.0.saturating_add(state.events as u64)).min(self.stretch.end);
         state.next = end;
         state.under_way += 1;
-        let (folded, decodes) = (std::mem::take(&mut state.folded), state.decodes);
+        let (folded, asked) = (std::mem::take(&mut state.folded), state.asked);
         drop(state);
         drop(folded);
-        Some((start..end, decodes))
+        Some((start..end, asked))
     }
 
-    fn read(&self, piece: &Range<Position>, decodes: bool) -> Result<Batch, SourceError> {
+    fn read(&self, piece: &Range<Position>, asked: Asked) -> Result<Batch, SourceError> {
         let batch = self.source.read(piece.start, limit(piece))?;
-        if decodes {
-            for entry in up_to(piece.end, &batch) {
-                // Whoever asks for it hears why it cannot be.
-                let _unreadable = entry.decode();
-            }
+        for entry in up_to(piece.end, &batch) {
+            asked.prepare(entry);
         }
         Ok(batch)
     }
 
-    /// Hands out the stretch, in order. `fold` says whether most envelopes were asked for.
+    /// Hands out the stretch, in order. `fold` says what was asked for.
     fn hand_out<T>(
         &self,
-        mut fold: impl FnMut(&[Entry]) -> (ControlFlow<T>, bool),
+        mut fold: impl FnMut(&[Entry]) -> (ControlFlow<T>, Asked),
     ) -> Result<ControlFlow<T>, SourceError> {
         let mut at = self.stretch.start;
         while at < self.stretch.end {
@@ -189,11 +211,11 @@ impl<'s> Crew<'s> {
                 let entries = up_to(end, &batch);
                 let Some(last) = entries.last() else { return Ok(ControlFlow::Continue(())) };
                 at = last.position().next();
-                let (flow, decodes) = fold(entries);
+                let (flow, asked) = fold(entries);
                 if flow.is_break() {
                     return Ok(flow);
                 }
-                self.take_back(batch, decodes);
+                self.take_back(batch, asked);
                 if at >= end {
                     break;
                 }
@@ -221,10 +243,10 @@ impl<'s> Crew<'s> {
         piece
     }
 
-    fn take_back(&self, batch: Batch, decodes: bool) {
+    fn take_back(&self, batch: Batch, asked: Asked) {
         let mut state = self.state();
         state.folded.push(batch);
-        state.decodes = decodes;
+        state.asked = asked;
     }
 }
 

@@ -1,20 +1,12 @@
 //! Rows in the making: what a batch of events has changed, on top of what is kept.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tally_store::rows::{MAX_KEY_BYTES, MAX_VALUE_BYTES, from_bytes, to_bytes};
 use tally_store::{Rows, RowsError};
 
+use crate::changes::{Changes, Slot, Value};
 use crate::fold::Poison;
-
-/// Changes by key: the value, or nothing where the row is removed. In no order: they are sorted
-/// once, when they are kept.
-pub(crate) type Changes = HashMap<Vec<u8>, Option<Vec<u8>>>;
-
-/// A new value, or none any more.
-type Change = Option<Vec<u8>>;
 
 /// The rows as an event finds them, and the changes it makes.
 pub struct Draft<'r> {
@@ -23,15 +15,16 @@ pub struct Draft<'r> {
     before: &'r Changes,
     /// What events changed since, the present one among them.
     changes: Changes,
-    /// The keys that the present event changed, and what was changed of them before.
-    replaced: Vec<(Vec<u8>, Option<Change>)>,
+    /// What the present event changed, and what was changed there before.
+    replaced: Vec<(Slot, Option<Value>)>,
     /// The rows could not be read: no fault of the event.
     failure: Option<RowsError>,
 }
 
 impl<'r> Draft<'r> {
     pub(crate) fn new(rows: &'r Rows, before: &'r Changes) -> Self {
-        Self { rows, before, changes: Changes::new(), replaced: Vec::new(), failure: None }
+        let (changes, replaced) = (Changes::default(), Vec::new());
+        Self { rows, before, changes, replaced, failure: None }
     }
 
     /// The value of a row.
@@ -39,8 +32,8 @@ impl<'r> Draft<'r> {
     /// # Errors
     /// [`Poison`]: it was written from another type, or the rows cannot be read; pass it on.
     pub fn get<T: DeserializeOwned>(&mut self, key: impl AsRef<[u8]>) -> Result<Option<T>, Poison> {
-        let value = self.bytes(key.as_ref())?;
-        Ok(value.map(|bytes| from_bytes(&bytes)).transpose()?)
+        let key = key.as_ref();
+        self.value(key, self.changes.slot(key))
     }
 
     /// Sets the value of a row.
@@ -54,21 +47,15 @@ impl<'r> Draft<'r> {
         value: &T,
     ) -> Result<(), Poison> {
         let (key, value) = (key.as_ref(), to_bytes(value));
-        if key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES {
-            return Err(Poison::new(format!(
-                "a row has a key of {} and a value of {} bytes; at most {MAX_KEY_BYTES} and \
-                 {MAX_VALUE_BYTES} are kept",
-                key.len(),
-                value.len()
-            )));
-        }
-        self.change(key, Some(value));
+        hold_to_limits(key, &value)?;
+        self.change(key, self.changes.slot(key), Some(value));
         Ok(())
     }
 
     /// Removes a row, if it is there.
     pub fn remove(&mut self, key: impl AsRef<[u8]>) {
-        self.change(key.as_ref(), None);
+        let key = key.as_ref();
+        self.change(key, self.changes.slot(key), None);
     }
 
     /// Changes the value of a row, which begins as the type's default.
@@ -81,26 +68,39 @@ impl<'r> Draft<'r> {
         change: impl FnOnce(&mut T),
     ) -> Result<(), Poison> {
         let key = key.as_ref();
-        let mut value = self.get(key)?.unwrap_or_default();
+        let slot = self.changes.slot(key);
+        let mut value = self.value(key, slot)?.unwrap_or_default();
         change(&mut value);
-        self.put(key, &value)
+        let value = to_bytes(&value);
+        hold_to_limits(key, &value)?;
+        self.change(key, slot, Some(value));
+        Ok(())
     }
 
-    fn bytes(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Poison> {
-        let changed = [&self.changes, self.before];
-        if let Some(value) = changed.into_iter().find_map(|changes| changes.get(key)) {
-            return Ok(value.clone());
+    /// The value of the row with this key, which is in this slot if any event changed it.
+    fn value<T: DeserializeOwned>(
+        &mut self,
+        key: &[u8],
+        slot: Option<Slot>,
+    ) -> Result<Option<T>, Poison> {
+        let changed = slot.and_then(|slot| self.changes.value(slot));
+        if let Some(value) = changed.or_else(|| self.before.get(key)) {
+            return Ok(value.as_deref().map(from_bytes).transpose()?);
         }
-        self.rows.get(key).map_err(|error| {
-            let poison = Poison::from(&error);
-            self.failure = Some(error);
-            poison
-        })
+        match self.rows.get(key) {
+            Ok(value) => Ok(value.as_deref().map(from_bytes).transpose()?),
+            Err(error) => {
+                let poison = Poison::from(&error);
+                self.failure = Some(error);
+                Err(poison)
+            }
+        }
     }
 
-    fn change(&mut self, key: &[u8], change: Change) {
-        let replaced = self.changes.insert(key.to_vec(), change);
-        self.replaced.push((key.to_vec(), replaced));
+    fn change(&mut self, key: &[u8], slot: Option<Slot>, value: Value) {
+        let slot = slot.unwrap_or_else(|| self.changes.add(key));
+        let replaced = self.changes.replace(slot, Some(value));
+        self.replaced.push((slot, replaced));
     }
 
     /// Keeps what the present event changed.
@@ -110,12 +110,9 @@ impl<'r> Draft<'r> {
 
     /// Undoes what the present event changed.
     pub(crate) fn undo(&mut self) {
-        // A key that was changed twice comes to what it was before the first time.
-        for (key, replaced) in self.replaced.drain(..).rev() {
-            match replaced {
-                Some(change) => self.changes.insert(key, change),
-                None => self.changes.remove(&key),
-            };
+        // A row that was changed twice comes to what it was before the first time.
+        for (slot, replaced) in self.replaced.drain(..).rev() {
+            self.changes.replace(slot, replaced);
         }
     }
 
@@ -128,4 +125,16 @@ impl<'r> Draft<'r> {
     pub(crate) fn into_changes(self) -> Changes {
         self.changes
     }
+}
+
+fn hold_to_limits(key: &[u8], value: &[u8]) -> Result<(), Poison> {
+    if key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES {
+        return Err(Poison::new(format!(
+            "a row has a key of {} and a value of {} bytes; at most {MAX_KEY_BYTES} and \
+             {MAX_VALUE_BYTES} are kept",
+            key.len(),
+            value.len()
+        )));
+    }
+    Ok(())
 }

@@ -88,15 +88,22 @@ impl Entry {
         if let Some(envelope) = self.envelope.get() {
             return Ok(envelope);
         }
-        let envelope = Envelope::decode(self.event.payload());
-        let position = self.position();
-        let envelope = envelope.map_err(|cause| Unreadable { position, cause })?;
-        Ok(self.envelope.get_or_init(|| Box::new(envelope)))
+        // Straight into the box: an envelope is long enough for each move to show.
+        let envelope = match Envelope::decode(self.event.payload()) {
+            Ok(envelope) => Box::new(envelope),
+            Err(cause) => return Err(Unreadable { position: self.position(), cause }),
+        };
+        Ok(self.envelope.get_or_init(|| envelope))
     }
 
     /// Whether somebody has asked for the envelope.
     pub(crate) fn is_decoded(&self) -> bool {
         self.envelope.get().is_some()
+    }
+
+    /// Whether somebody has asked for the id.
+    pub(crate) fn is_hashed(&self) -> bool {
+        self.id.get().is_some()
     }
 
     /// The event as the log has it.

@@ -47,6 +47,7 @@
 //! ```
 
 mod ahead;
+mod changes;
 pub mod determinism;
 mod draft;
 mod entry;

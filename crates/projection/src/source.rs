@@ -36,7 +36,7 @@ pub enum Waited {
 /// Consecutive events. Cloning shares them.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    entries: Arc<[Entry]>,
+    entries: Arc<Vec<Entry>>,
     first: usize,
 }
 
@@ -51,7 +51,10 @@ impl Batch {
         limit: ReadLimit,
     ) -> Result<Self, SourceError> {
         let events = log.read(from, limit)?;
-        let entries = events.into_iter().map(Entry::new).collect::<Result<Arc<_>, _>>()?;
+        let mut entries = Vec::with_capacity(events.len());
+        for event in events {
+            entries.push(Entry::new(event)?);
+        }
         Ok(entries.into())
     }
 
@@ -63,10 +66,10 @@ impl Batch {
     }
 }
 
-impl From<Arc<[Entry]>> for Batch {
+impl From<Vec<Entry>> for Batch {
     /// Entries that stand one behind the other.
-    fn from(entries: Arc<[Entry]>) -> Self {
-        Self { entries, first: 0 }
+    fn from(entries: Vec<Entry>) -> Self {
+        Self { entries: Arc::new(entries), first: 0 }
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use tally_protocol::{Position, TreeSize};
 use tally_store::{Quarantined, Rows, RowsError, RowsId, RowsState};
 
-use crate::draft::{Changes, Draft};
+use crate::changes::Changes;
+use crate::draft::Draft;
 use crate::entry::Entry;
 use crate::fold::{Fold, Partition};
 
@@ -148,8 +149,7 @@ impl<F: Fold> Stored<F> {
         let parts = parts.into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut written = Folded::default();
         for part in parts {
-            let twice = part.changes.keys().filter(|key| written.changes.contains_key(*key));
-            if let Some(key) = twice.min() {
+            if let Some(key) = part.changes.first_common(&written.changes) {
                 let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
                 return Err(ProjectionError::Overlap { key });
             }
@@ -195,10 +195,7 @@ struct Folded {
 impl Folded {
     fn add(&mut self, later: Self) {
         self.quarantined.extend(later.quarantined);
-        match self.changes.is_empty() {
-            true => self.changes = later.changes,
-            false => self.changes.extend(later.changes),
-        }
+        self.changes.extend(later.changes);
     }
 }
 
@@ -217,9 +214,7 @@ impl<F: Fold> Projection for Stored<F> {
             tracing::error!(projection, %position, event.reason, "an event is in quarantine");
         }
         let count = folded.quarantined.len() as u64;
-        // In order: neighbours go where the engine has just been.
-        let mut changes: Vec<_> = folded.changes.into_iter().collect();
-        changes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let changes = folded.changes.into_sorted();
         self.rows.commit(last.position().next(), changes, &folded.quarantined)?;
         Ok(count)
     }

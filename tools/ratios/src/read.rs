@@ -18,11 +18,29 @@ const LOOK: Duration = Duration::from_millis(1);
 
 /// How many envelopes of each kind there are: as simple as a fold can be.
 #[derive(Debug, Clone, Copy)]
-struct Kinds;
+pub(crate) enum Kinds {
+    /// From what is known of an envelope at a glance.
+    Outlined,
+    /// From envelopes that are decoded whole: what most folds need.
+    Decoded,
+}
+
+impl Kinds {
+    fn of(self, entry: &Entry) -> &'static str {
+        let kind = match self {
+            Self::Outlined => entry.kind(),
+            Self::Decoded => entry.envelope().message.kind(),
+        };
+        kind.object_schema()
+    }
+}
 
 impl Fold for Kinds {
     fn name(&self) -> &str {
-        "kinds"
+        match self {
+            Self::Outlined => "kinds",
+            Self::Decoded => "kinds-decoded",
+        }
     }
 
     fn version(&self) -> u32 {
@@ -30,16 +48,12 @@ impl Fold for Kinds {
     }
 
     fn partition(&self, entry: &Entry) -> Option<Partition> {
-        Some(Partition::of(kind(entry).as_bytes()))
+        Some(Partition::of(self.of(entry).as_bytes()))
     }
 
     fn fold(&self, entry: &Entry, rows: &mut Draft<'_>) -> Result<(), Poison> {
-        rows.update(kind(entry).as_bytes(), |count: &mut u64| *count += 1)
+        rows.update(self.of(entry).as_bytes(), |count: &mut u64| *count += 1)
     }
-}
-
-fn kind(entry: &Entry) -> &'static str {
-    entry.envelope().message.kind().object_schema()
 }
 
 /// How long `tally verify` takes over a data directory, from the start of the program to its end.
@@ -58,7 +72,7 @@ pub(crate) fn verify(data: &Path) -> Result<Duration, Failure> {
     }
 }
 
-/// A node over a ledger that is there, with one projection more than its own.
+/// A node over a ledger that is there, with two projections more than its own.
 pub(crate) struct Replay(Node);
 
 /// What building the projection took.
@@ -72,7 +86,8 @@ pub(crate) struct Built {
 impl Replay {
     /// Opens it, and waits until nothing is behind.
     pub(crate) async fn open(data: &Path) -> Result<Self, Failure> {
-        let projections = vec![Recipe::stored(Kinds).0];
+        let projections =
+            [Kinds::Outlined, Kinds::Decoded].map(|kinds| Recipe::stored(kinds).0).into();
         let config = Config { projections, state_digest_every: None, ..node::config(data) };
         let open = Node::open(config, |_| {})?;
         while node::lag(&open) > 0 {
@@ -81,16 +96,16 @@ impl Replay {
         Ok(Self(open))
     }
 
-    /// Builds it beside what is served, compares, and switches, as a running ledger does.
-    pub(crate) async fn build(&self) -> Result<Built, Failure> {
+    /// Builds one beside what is served, compares, and switches, as a running ledger does.
+    pub(crate) async fn build(&self, kinds: Kinds) -> Result<Built, Failure> {
         let failed = |error: String| Failure::Build(error);
         let (own, began) = (Process::own(), Instant::now());
         let cpu = own.cpu();
         let projections = self.0.projections();
-        let build = projections.rebuild(Kinds.name()).map_err(|error| failed(error.to_string()))?;
+        let build = projections.rebuild(kinds.name()).map_err(|error| failed(error.to_string()))?;
         loop {
             let views = projections.list();
-            let view = views.into_iter().find(|view| view.name == Kinds.name());
+            let view = views.into_iter().find(|view| view.name == kinds.name());
             let view = view.expect("it was opened with it");
             if view.serving == build {
                 return Ok(Built { elapsed: began.elapsed(), cpu: own.cpu() - cpu });

@@ -18,7 +18,7 @@ use crate::Failure;
 use crate::append::append;
 use crate::grpc::{self, Streamed, WINDOW};
 use crate::peers::{Peers, Postgresql};
-use crate::read::{Replay, verify};
+use crate::read::{Kinds, Replay, verify};
 use crate::row::{Measured, Report};
 
 /// Lanes of the large loads, which tasks or streams append side by side.
@@ -279,13 +279,16 @@ async fn replay(data: &Path, verified: f64, report: &mut Report) -> Result<(), F
     let replay = Replay::open(data).await?;
     let one = decode::rate(data, 1)?;
     let limit = decode::on_all_cores(data)?;
-    let built = replay.build().await?;
+    let built = replay.build(Kinds::Outlined).await?;
+    let decoded = replay.build(Kinds::Decoded).await?;
     replay.close().await;
     let rate = limit.events as f64 / built.elapsed.as_secs_f64();
     let raw = json!({
         "events": limit.events,
         "events_per_second": rate,
         "cpu_us_per_event": us(built.cpu) / limit.events as f64,
+        "decoding_each_events_per_second": limit.events as f64 / decoded.elapsed.as_secs_f64(),
+        "decoding_each_cpu_us_per_event": us(decoded.cpu) / limit.events as f64,
         "raw_decode_on_one_core": one,
         "raw_decode_on_all_cores": limit,
         "ratio_to_one_core": rate / one.per_second,

@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use serde::Serialize;
 use tally_projection::{Cancelled, Fold, Projection, ProjectionError, Runner, Status, Stored};
 use tally_protocol::{Digest, Position, Time, TreeSize};
-use tally_store::{FileError, LogReader, Quarantined, Rows, RowsError, RowsId};
+use tally_store::{FileError, LogReader, Quarantined, Rows, RowsError, RowsId, RowsSnapshot};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -529,7 +529,16 @@ impl Slot {
         old_runner.release();
         reached?;
         let Some((Ok(old), Ok(new))) = views else { return Ok(None) };
-        let (Ok(old), Ok(new)) = (old.digest(), new.digest()) else { return Ok(None) };
+        let (old, new) = std::thread::scope(|scope| {
+            let digest = |rows: RowsSnapshot| {
+                give_way(BUILD_GIVES_WAY);
+                rows.digest()
+            };
+            let old = scope.spawn(move || digest(old));
+            let new = scope.spawn(move || digest(new));
+            [old, new].map(|digest| digest.join().expect("a digest does not panic")).into()
+        });
+        let (Ok(old), Ok(new)) = (old, new) else { return Ok(None) };
         Ok(Some(Comparison { position: stands, same: old == new, old, new }))
     }
 

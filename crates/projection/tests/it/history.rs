@@ -136,17 +136,28 @@ impl Fold for Forgetful {
 /// A log that grows while it is read.
 #[derive(Clone)]
 pub(crate) struct Growing {
-    entries: Arc<[Entry]>,
-    shown: Arc<AtomicU64>,
+    pub(crate) entries: Arc<[Entry]>,
+    pub(crate) shown: Arc<AtomicU64>,
     /// Reads that fail from now on.
     pub(crate) failing: Arc<AtomicU64>,
-    ended: bool,
+    /// An event that cannot be read.
+    pub(crate) damaged: Arc<AtomicU64>,
+    /// An event at which reading panics.
+    pub(crate) panics_at: Option<u64>,
+    /// Most events that one read gives.
+    pub(crate) most: usize,
+    pub(crate) ended: bool,
 }
+
+/// Small batches, so that there are many.
+const FEW: usize = 50;
 
 impl Growing {
     pub(crate) fn new(entries: Vec<Entry>, shown: u64, ended: bool) -> Self {
         let shown = Arc::new(AtomicU64::new(shown));
-        Self { entries: entries.into(), shown, failing: Arc::default(), ended }
+        let damaged = Arc::new(AtomicU64::new(u64::MAX));
+        let (entries, failing) = (entries.into(), Arc::default());
+        Self { entries, shown, failing, damaged, panics_at: None, most: FEW, ended }
     }
 
     pub(crate) fn grow(&self, size: u64) {
@@ -165,10 +176,14 @@ impl Source for Growing {
             let (position, size) = (from, self.size());
             return Err(tally_store::ReadError::Beyond { position, size }.into());
         }
-        // Small batches, so that there are many.
-        let end = self.size().as_u64().min(from.0 + limit.events.min(50) as u64);
-        let entries: Arc<[Entry]> = self.entries[from.0 as usize..end as usize].into();
-        Ok(Batch::from(entries))
+        let end = self.size().as_u64().min(from.0 + limit.events.min(self.most) as u64);
+        let read = from.0..end;
+        if read.contains(&self.damaged.load(Ordering::SeqCst)) {
+            let (position, size) = (from, self.size());
+            return Err(tally_store::ReadError::Beyond { position, size }.into());
+        }
+        assert!(self.panics_at.is_none_or(|at| !read.contains(&at)), "a defect of the source");
+        Ok(Batch::from(self.entries[from.0 as usize..end as usize].to_vec()))
     }
 
     fn wait(&mut self, size: TreeSize, most: std::time::Duration) -> Waited {
