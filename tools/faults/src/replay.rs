@@ -262,7 +262,7 @@ async fn look(client: &Client) -> Result<Seen, Violation> {
 fn compare(data: &Path, fresh: &Path) -> Result<(), Violation> {
     let (log, _) = SegmentReader::open_read_only(data, &mut |_| {})
         .map_err(|error| Violation::Invalid(error.to_string()))?;
-    let served = digest(&data.join("projections/index/v1-1"), &log);
+    let served = digest(&data.join("projections/index/v2-1"), &log);
     if served == digest(fresh, &log) { Ok(()) } else { Err(Violation::OtherRows) }
 }
 

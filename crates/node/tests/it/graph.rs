@@ -42,7 +42,7 @@ async fn agrees(node: &Node) {
 
 /// Where the rows lie.
 fn rows(dir: &Path) -> PathBuf {
-    dir.join("projections").join(GRAPH).join("v1-0")
+    dir.join("projections").join(GRAPH).join("v2-0")
 }
 
 fn copy(from: &Path, to: &Path) {

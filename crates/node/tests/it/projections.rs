@@ -10,7 +10,7 @@ use tally_node::projections::{Build, BuildEnd, GRAPH, ManageError, View};
 use tally_node::{Config, Node, Recipe, Serving};
 use tally_projection::{Draft, Entry, Fold, Partition, Poison, Stage};
 use tally_protocol::message::Intent;
-use tally_protocol::{Message, Position, TreeSize};
+use tally_protocol::{AgentId, AuthorSequence, Message, Position, TreeSize};
 use tally_store::Rows;
 
 use crate::author::{Author, origin, signer};
@@ -200,14 +200,15 @@ async fn the_same_rows_come_of_every_build() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_became_of_the_rows_they_are_there_again() {
     let dir = tempfile::tempdir().expect("a directory");
-    let rows = dir.path().join("projections/index/v1-0");
+    let rows = dir.path().join("projections/index/v2-0");
     let mut author = Author::new(1);
     let mut expected = Vec::new();
     for round in 0..5_u64 {
         let config = Config::new(dir.path().to_owned(), origin(), signer());
         let node = Node::open(config, |_| {}).expect("opens");
         let next = author.intent(&round.to_string());
-        expected.push(next.id());
+        let said = next.envelope();
+        expected.push((said.author, said.author_sequence));
         node.append(next).await.expect("appended");
         until(&node, INDEX, |view| {
             view.status.as_ref().is_some_and(|status| status.cursor.0 == round + 1)
@@ -228,14 +229,14 @@ async fn whatever_became_of_the_rows_they_are_there_again() {
 }
 
 /// Every envelope is found where it stands.
-fn check_rows(dir: &Path, expected: &[tally_protocol::EnvelopeId]) {
+fn check_rows(dir: &Path, expected: &[(AgentId, AuthorSequence)]) {
     let size = TreeSize::new(expected.len() as u64);
     let (stored, _) =
         tally_projection::Stored::open(dir, index::Index, Position(0), size).expect("rows");
     let rows: &Arc<Rows> = stored.rows();
     assert_eq!(rows.cursor(), Position::at_tip(size));
-    for (position, id) in expected.iter().enumerate() {
-        let found = index::envelope(rows, id).expect("a row");
+    for (position, (author, sequence)) in expected.iter().enumerate() {
+        let found = index::author(rows, author, *sequence).expect("a row");
         assert_eq!(found, Some(Position(position as u64)));
     }
 }
