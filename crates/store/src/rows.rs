@@ -35,6 +35,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
+use fjall::config::PartitioningPolicy;
 use fjall::{
     Database, Guard, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable, Snapshot,
 };
@@ -696,7 +697,15 @@ impl Engine {
 
     fn start(dir: &Path) -> Result<Self, RowsError> {
         let database = Database::builder(dir).cache_size(CACHE_BYTES).worker_threads(1).open()?;
-        let rows = database.keyspace("rows", KeyspaceCreateOptions::default)?;
+        // A table's filter and index grow with it, to megabytes. In one piece they would be read and
+        // let go of for a single row, once all of them are more than the cache.
+        let in_parts = || PartitioningPolicy::all(true);
+        let options = || {
+            KeyspaceCreateOptions::default()
+                .filter_block_partitioning_policy(in_parts())
+                .index_block_partitioning_policy(in_parts())
+        };
+        let rows = database.keyspace("rows", options)?;
         Ok(Self { database, rows })
     }
 }
