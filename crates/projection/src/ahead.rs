@@ -1,9 +1,9 @@
 //! Reading ahead: far behind the head, all cores read what is folded next.
 //!
 //! They parse it, too; they decode envelopes, and hash them for their ids, where the fold asks for
-//! most of them. A fold hears nothing of it: it gets the same events in the same order, on its own thread. The threads are there
-//! for one stretch of the log, and as nice to others as the one that folds. Nothing here waits for a
-//! log to grow.
+//! most of them. A fold hears nothing of it: it gets the same events in the same order, on its own
+//! thread. The others are there for one stretch of the log, and give way as that one does. Nothing
+//! here waits for a log to grow.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -15,7 +15,7 @@ use tally_protocol::Position;
 use tally_store::ReadLimit;
 
 use crate::entry::Entry;
-use crate::source::{Batch, FOLD_LIMIT, Source, SourceError};
+use crate::source::{Asked, Batch, FOLD_LIMIT, Source, SourceError};
 
 /// Most that a thread reads at once.
 const PIECE: ReadLimit = ReadLimit { events: 2_048, bytes: 2 << 20 };
@@ -29,33 +29,8 @@ const FEW_EVENTS: u64 = 8_192;
 /// Events for a fold.
 #[derive(Debug, Default)]
 pub(crate) struct ReadAhead {
+    /// What was asked of most events that were handed out last.
     asked: Asked,
-}
-
-/// What a fold asked for of most events that it got last.
-#[derive(Debug, Clone, Copy, Default)]
-struct Asked {
-    envelopes: bool,
-    ids: bool,
-}
-
-impl Asked {
-    fn of(entries: &[Entry]) -> Self {
-        let most = |is_asked: fn(&Entry) -> bool| {
-            2 * entries.iter().filter(|entry| is_asked(entry)).count() > entries.len()
-        };
-        Self { envelopes: most(Entry::is_decoded), ids: most(Entry::is_hashed) }
-    }
-
-    fn prepare(self, entry: &Entry) {
-        if self.envelopes {
-            // Whoever asks for it hears why it cannot be.
-            let _unreadable = entry.decode();
-        }
-        if self.ids {
-            entry.id();
-        }
-    }
 }
 
 impl ReadAhead {
@@ -69,18 +44,19 @@ impl ReadAhead {
     ) -> Result<ControlFlow<T>, SourceError> {
         let events = stretch.end.0.saturating_sub(stretch.start.0);
         if events < FEW_EVENTS {
-            let batch = source.read(stretch.start, FOLD_LIMIT)?;
+            let batch = source.read(stretch.start, FOLD_LIMIT, Asked::default())?;
             return Ok(fold(up_to(stretch.end, &batch)));
         }
         let asked = &mut self.asked;
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let crew = Crew::new(source, stretch, *asked, PIECES_A_CORE * cores);
+        let crew = Crew::new(source, stretch, *asked, cores);
         thread::scope(|scope| {
             // However this thread leaves.
             let _ending = Ending(&crew);
-            for _ in 0..cores {
+            for reader in 0..cores {
                 let thread = thread::Builder::new().name("read ahead".into());
-                let started = thread.spawn_scoped(scope, || crew.work());
+                let crew = &crew;
+                let started = thread.spawn_scoped(scope, move || crew.work(reader));
                 started.expect("the operating system has a thread left");
             }
             crew.hand_out(|entries| {
@@ -118,8 +94,8 @@ struct State {
     under_way: usize,
     /// What was read, by where it begins.
     read: BTreeMap<Position, Piece>,
-    /// Folded: whoever reads gives back the memory, which is cheaper where such memory is taken.
-    folded: Vec<Batch>,
+    /// Folded, for each thread that reads: memory is given back most cheaply where it was taken.
+    folded: Vec<Vec<Batch>>,
     asked: Asked,
     over: bool,
 }
@@ -127,6 +103,8 @@ struct State {
 /// Part of a stretch.
 struct Piece {
     end: Position,
+    /// The thread that read it.
+    reader: usize,
     /// Its first events, or why there are none; what a panic left is for the thread that folds.
     read: thread::Result<Result<Batch, SourceError>>,
 }
@@ -142,16 +120,17 @@ impl Drop for Ending<'_, '_> {
 }
 
 impl<'s> Crew<'s> {
-    fn new(source: &'s dyn Source, stretch: Range<Position>, asked: Asked, room: usize) -> Self {
+    fn new(source: &'s dyn Source, stretch: Range<Position>, asked: Asked, cores: usize) -> Self {
         let state = State {
             next: stretch.start,
             events: PIECE.events,
             under_way: 0,
             read: BTreeMap::new(),
-            folded: Vec::new(),
+            folded: vec![Vec::new(); cores],
             asked,
             over: false,
         };
+        let room = PIECES_A_CORE * cores;
         Self { source, stretch, room, state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -165,16 +144,17 @@ impl<'s> Crew<'s> {
     }
 
     /// Reads piece by piece while there is room.
-    fn work(&self) {
-        while let Some((piece, asked)) = self.next_piece() {
-            let read = || self.read(&piece, asked);
+    fn work(&self, reader: usize) {
+        while let Some((piece, asked)) = self.next_piece(reader) {
+            let read = || self.source.read(piece.start, limit(&piece), asked);
             let read = catch_unwind(AssertUnwindSafe(read));
-            self.state().read.insert(piece.start, Piece { end: piece.end, read });
+            let Range { start, end } = piece;
+            self.state().read.insert(start, Piece { end, reader, read });
             self.changed.notify_all();
         }
     }
 
-    fn next_piece(&self) -> Option<(Range<Position>, Asked)> {
+    fn next_piece(&self, reader: usize) -> Option<(Range<Position>, Asked)> {
         let is_full = |state: &State| !state.over && state.under_way == self.room;
         let mut state = self.wait(is_full);
         if state.over || state.next >= self.stretch.end {
@@ -184,18 +164,10 @@ impl<'s> Crew<'s> {
         let end = Position(start.0.saturating_add(state.events as u64)).min(self.stretch.end);
         state.next = end;
         state.under_way += 1;
-        let (folded, asked) = (std::mem::take(&mut state.folded), state.asked);
+        let (folded, asked) = (std::mem::take(&mut state.folded[reader]), state.asked);
         drop(state);
         drop(folded);
         Some((start..end, asked))
-    }
-
-    fn read(&self, piece: &Range<Position>, asked: Asked) -> Result<Batch, SourceError> {
-        let batch = self.source.read(piece.start, limit(piece))?;
-        for entry in up_to(piece.end, &batch) {
-            asked.prepare(entry);
-        }
-        Ok(batch)
     }
 
     /// Hands out the stretch, in order. `fold` says what was asked for.
@@ -205,7 +177,7 @@ impl<'s> Crew<'s> {
     ) -> Result<ControlFlow<T>, SourceError> {
         let mut at = self.stretch.start;
         while at < self.stretch.end {
-            let Piece { end, read } = self.due(at);
+            let Piece { end, reader, read } = self.due(at);
             let mut batch = read.unwrap_or_else(|panic| resume_unwind(panic))?;
             loop {
                 let entries = up_to(end, &batch);
@@ -215,12 +187,12 @@ impl<'s> Crew<'s> {
                 if flow.is_break() {
                     return Ok(flow);
                 }
-                self.take_back(batch, asked);
+                self.take_back(batch, reader, asked);
                 if at >= end {
                     break;
                 }
                 // Fewer came than were asked for: the limit is one of bytes, too.
-                batch = self.source.read(at, limit(&(at..end)))?;
+                batch = self.source.read(at, limit(&(at..end)), asked)?;
             }
             self.state().under_way -= 1;
             self.changed.notify_all();
@@ -243,9 +215,9 @@ impl<'s> Crew<'s> {
         piece
     }
 
-    fn take_back(&self, batch: Batch, asked: Asked) {
+    fn take_back(&self, batch: Batch, reader: usize, asked: Asked) {
         let mut state = self.state();
-        state.folded.push(batch);
+        state.folded[reader].push(batch);
         state.asked = asked;
     }
 }

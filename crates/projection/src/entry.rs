@@ -7,6 +7,8 @@ use tally_protocol::{
     Position, Time,
 };
 
+use crate::source::Asked;
+
 /// An event of the log. Its envelope is decoded, and its id computed, when first asked for; who says
 /// what kind of thing, where and when is known without that.
 #[derive(Debug, Clone)]
@@ -39,6 +41,28 @@ impl Entry {
             return Err(Unreadable { position: event.position(), cause });
         };
         Ok(Self { event, outline, id: OnceLock::new(), envelope: OnceLock::new() })
+    }
+
+    /// An event whose envelope and id are ready, as far as they are asked for.
+    pub(crate) fn ready(event: Event, asked: Asked) -> Result<Self, Unreadable> {
+        let decoded = match asked.envelopes {
+            // Straight into a box: an envelope is long enough for each move to show.
+            true => Envelope::decode(event.payload()).map(Box::new).ok(),
+            false => None,
+        };
+        let entry = match decoded {
+            Some(envelope) => {
+                let Envelope { author, author_sequence, .. } = *envelope;
+                let outline = Outline { author, author_sequence, kind: envelope.message.kind() };
+                Self { event, outline, id: OnceLock::new(), envelope: envelope.into() }
+            }
+            // Whoever asks for what does not decode hears why.
+            None => Self::new(event)?,
+        };
+        if asked.ids {
+            entry.id();
+        }
+        Ok(entry)
     }
 
     /// Where it stands.
@@ -88,11 +112,9 @@ impl Entry {
         if let Some(envelope) = self.envelope.get() {
             return Ok(envelope);
         }
-        // Straight into the box: an envelope is long enough for each move to show.
-        let envelope = match Envelope::decode(self.event.payload()) {
-            Ok(envelope) => Box::new(envelope),
-            Err(cause) => return Err(Unreadable { position: self.position(), cause }),
-        };
+        let envelope = Envelope::decode(self.event.payload()).map(Box::new);
+        let position = self.position();
+        let envelope = envelope.map_err(|cause| Unreadable { position, cause })?;
         Ok(self.envelope.get_or_init(|| envelope))
     }
 

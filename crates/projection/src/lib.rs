@@ -62,5 +62,5 @@ pub use entry::{Entry, Unreadable};
 pub use fold::{Fold, Partition, Poison};
 pub use memory::{InMemory, MemoryFold};
 pub use runner::{Cancelled, FoldError, RETRY, Runner, Stage, Status, catch_up};
-pub use source::{Batch, FOLD_LIMIT, LogSource, Source, SourceError, Waited};
+pub use source::{Asked, Batch, FOLD_LIMIT, LogSource, Source, SourceError, Waited};
 pub use stored::{Projection, ProjectionError, Stored};

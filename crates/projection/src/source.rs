@@ -11,6 +11,25 @@ use crate::entry::{Entry, Unreadable};
 /// How much is read and folded at once.
 pub const FOLD_LIMIT: ReadLimit = ReadLimit { events: 4_096, bytes: 4 << 20 };
 
+/// What a fold is likely to ask of each event: it is made ready when the event is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// [`Entry::envelope`].
+    pub envelopes: bool,
+    /// [`Entry::id`].
+    pub ids: bool,
+}
+
+impl Asked {
+    /// What was asked of most of these, or made ready.
+    pub(crate) fn of(entries: &[Entry]) -> Self {
+        let most = |is_asked: fn(&Entry) -> bool| {
+            2 * entries.iter().filter(|entry| is_asked(entry)).count() > entries.len()
+        };
+        Self { envelopes: most(Entry::is_decoded), ids: most(Entry::is_hashed) }
+    }
+}
+
 /// Why events cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -49,11 +68,12 @@ impl Batch {
         log: &dyn LogReader,
         from: Position,
         limit: ReadLimit,
+        asked: Asked,
     ) -> Result<Self, SourceError> {
         let events = log.read(from, limit)?;
         let mut entries = Vec::with_capacity(events.len());
         for event in events {
-            entries.push(Entry::new(event)?);
+            entries.push(Entry::ready(event, asked)?);
         }
         Ok(entries.into())
     }
@@ -87,11 +107,11 @@ pub trait Source: Send + Sync {
     fn size(&self) -> TreeSize;
 
     /// Events from a position on: at least one if there is one, and perhaps more than the limit
-    /// allows, where they were read before.
+    /// allows, where they were read before. What is asked of them need not be ready.
     ///
     /// # Errors
     /// [`SourceError`].
-    fn read(&self, from: Position, limit: ReadLimit) -> Result<Batch, SourceError>;
+    fn read(&self, from: Position, limit: ReadLimit, asked: Asked) -> Result<Batch, SourceError>;
 
     /// Waits until there are more than `size` events, but not longer than `most`.
     fn wait(&mut self, size: TreeSize, most: Duration) -> Waited;
@@ -105,8 +125,8 @@ impl Source for LogSource<'_> {
         self.0.tip().size
     }
 
-    fn read(&self, from: Position, limit: ReadLimit) -> Result<Batch, SourceError> {
-        Batch::read(self.0, from, limit)
+    fn read(&self, from: Position, limit: ReadLimit, asked: Asked) -> Result<Batch, SourceError> {
+        Batch::read(self.0, from, limit, asked)
     }
 
     fn wait(&mut self, size: TreeSize, _: Duration) -> Waited {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tally_projection::{Batch, Source, SourceError, Waited};
+use tally_projection::{Asked, Batch, Source, SourceError, Waited};
 use tally_protocol::{Position, TreeSize};
 use tally_store::{LogReader, ReadLimit};
 use tokio::runtime::{self, Runtime};
@@ -58,16 +58,17 @@ impl Source for Follow {
         self.log.size()
     }
 
-    fn read(&self, from: Position, limit: ReadLimit) -> Result<Batch, SourceError> {
+    fn read(&self, from: Position, limit: ReadLimit, asked: Asked) -> Result<Batch, SourceError> {
         if self.size().as_u64() - from.0 > SHARED_EVENTS {
-            return Batch::read(&*self.log.reader, from, limit);
+            return Batch::read(&*self.log.reader, from, limit, asked);
         }
         // Held while it reads: who comes for the same events at the same time waits for them.
         let mut recent = self.log.recent.lock().expect("nobody panics while holding it");
         if let Some(known) = recent.iter().rev().find_map(|batch| batch.starting_at(from)) {
             return Ok(known);
         }
-        let batch = Batch::read(&*self.log.reader, from, limit)?;
+        // Others may ask for less: each does its own share.
+        let batch = Batch::read(&*self.log.reader, from, limit, Asked::default())?;
         if recent.len() == SHARED_BATCHES {
             recent.pop_front();
         }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
-use tally_projection::{Batch, Draft, Entry, Fold, Partition, Poison, Source, SourceError, Waited};
+use tally_projection::{
+    Asked, Batch, Draft, Entry, Fold, Partition, Poison, Source, SourceError, Waited,
+};
 use tally_protocol::message::{Observe, StateNotice};
 use tally_protocol::parts::{Name, Text};
 use tally_protocol::{
@@ -170,7 +172,7 @@ impl Source for Growing {
         TreeSize::new(self.shown.load(Ordering::SeqCst))
     }
 
-    fn read(&self, from: Position, limit: ReadLimit) -> Result<Batch, SourceError> {
+    fn read(&self, from: Position, limit: ReadLimit, _: Asked) -> Result<Batch, SourceError> {
         if self.failing.load(Ordering::SeqCst) > 0 {
             self.failing.fetch_sub(1, Ordering::SeqCst);
             let (position, size) = (from, self.size());
