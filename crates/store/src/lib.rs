@@ -9,7 +9,7 @@
 //! | `mark` | how many events were acknowledged at least, apart from the log ([`mark`]) | if the log is whole |
 //! | `log/<first position>.seg` | the events and commits: the ledger ([`scan()`] reads them) | no |
 //! | `log/<first position>.idx` | where each event of the segment begins | yes |
-//! | `tree/<level>` | the Merkle tree's complete nodes ([`tree`]) | yes |
+//! | `tree/t<tier>` | the Merkle tree's complete nodes ([`tree`]) | yes |
 //! | `projections/` | what folds keep, one directory of [`rows`] each | yes |
 //! | `damaged/` | segments that a repair has replaced, as they were ([`mod@repair`]) | needless |
 //!
@@ -41,6 +41,7 @@
 //! # }
 //! ```
 
+mod block;
 mod copy;
 mod error;
 mod files;
@@ -61,6 +62,7 @@ mod salvage;
 pub mod scan;
 mod sealed;
 mod tear;
+mod tiers;
 pub mod tree;
 mod view;
 mod writer;
@@ -83,6 +85,6 @@ pub use rows::{
     RowsState,
 };
 pub use scan::{Located, Scan, ScanError, Scanned, SegmentStart, scan};
-pub use tree::{RECENT_NODES, TreeError, TreeFiles, TreeReader, TreeReport};
+pub use tree::{RECENT_LEAVES, TreeError, TreeFiles, TreeReader, TreeReport};
 pub use view::RowsView;
 pub use writer::SegmentWriter;

@@ -1,129 +1,154 @@
-//! The last nodes of each level of the tree, in memory: what proofs near the head are made of.
+//! The last nodes of each tier of the tree, in memory: what proofs near the head are made of, and of
+//! other leaves all but the lowest block.
 //!
-//! A proof of one of the last leaves needs, of each level, a node near the end of it, or of the
-//! right edge: all of them are here. Of older leaves the higher nodes are. Bounded by the number of
-//! levels, not by the tree. Knows no files; what is not here is read there.
+//! Bounded by the number of tiers, not by the tree. Knows no files; what is not here is read there.
 
 use std::collections::VecDeque;
 
-use tally_tlog::{Hash, NodeId};
+use tally_tlog::Hash;
 
-/// Nodes that are kept of each level: 256 KiB, so about 4 MiB for a tree of ten million leaves.
-pub const RECENT_NODES: usize = 8_192;
+use crate::block::{BLOCK_NODES, BLOCK_WIDTH, Place};
 
-/// The last nodes of every level, from the leaves up.
+/// Blocks that are kept of the lowest tier: 512 KiB.
+const LEAF_BLOCKS: u64 = 64;
+
+/// Blocks that are kept of each higher tier: 8 MiB, the whole tier up to 16 million leaves.
+const UPPER_BLOCKS: u64 = 1_024;
+
+/// So many of the last leaves are proved without a disk: the last block that is kept is not full.
+pub const RECENT_LEAVES: u64 = (LEAF_BLOCKS - 1) * BLOCK_WIDTH;
+
+/// The first node that is kept of a tier of so many: the first of a block.
+pub(crate) fn oldest(tier: usize, count: u64) -> u64 {
+    let kept = if tier == 0 { LEAF_BLOCKS } else { UPPER_BLOCKS };
+    count.div_ceil(BLOCK_NODES).saturating_sub(kept) * BLOCK_NODES
+}
+
+/// The last nodes of every tier, from the leaves up.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
-    levels: Vec<Level>,
+    tiers: Vec<Tier>,
 }
 
 #[derive(Debug, Default)]
-struct Level {
-    /// How many nodes the level has.
-    count: u64,
-    /// The last of them, in order.
+struct Tier {
+    /// How many nodes of the tier are not here: whole blocks.
+    forgotten: u64,
+    /// All others, in order.
     nodes: VecDeque<Hash>,
 }
 
+impl Tier {
+    fn count(&self) -> u64 {
+        self.forgotten + self.nodes.len() as u64
+    }
+}
+
 impl Recent {
-    /// Nothing is kept of the first nodes of a tree, so many of each level.
+    /// Nothing is kept of the first nodes of each tier that are older than [`oldest`] of so many.
     pub(crate) fn forgotten(counts: impl Iterator<Item = u64>) -> Self {
-        let level = |count| Level { count, nodes: VecDeque::new() };
-        Self { levels: counts.map(level).collect() }
+        let tier = |(tier, count)| Tier { forgotten: oldest(tier, count), nodes: VecDeque::new() };
+        Self { tiers: counts.enumerate().map(tier).collect() }
     }
 
-    /// Adds the next node of its level.
+    /// Adds the next nodes of a tier. None is forgotten for them until [`Recent::trim`].
+    pub(crate) fn push(&mut self, tier: usize, nodes: &[Hash]) {
+        if self.tiers.len() <= tier {
+            self.tiers.resize_with(tier + 1, Tier::default);
+        }
+        self.tiers[tier].nodes.extend(nodes);
+    }
+
+    /// Forgets what is older than so much of each tier as is kept.
+    pub(crate) fn trim(&mut self) {
+        for (number, tier) in self.tiers.iter_mut().enumerate() {
+            let oldest = oldest(number, tier.count());
+            if oldest > tier.forgotten {
+                tier.nodes.drain(..(oldest - tier.forgotten) as usize);
+                tier.forgotten = oldest;
+            }
+        }
+    }
+
+    /// Forgets what is behind so many nodes of each tier.
     ///
     /// # Panics
     ///
-    /// When it is another.
-    pub(crate) fn push(&mut self, id: NodeId, hash: Hash) {
-        let level = usize::from(id.level);
-        if self.levels.len() == level {
-            self.levels.push(Level::default());
-        }
-        let level = &mut self.levels[level];
-        assert_eq!(id.index, level.count, "nodes complete in order");
-        if level.nodes.len() == RECENT_NODES {
-            level.nodes.pop_front();
-        }
-        level.nodes.push_back(hash);
-        level.count += 1;
-    }
-
-    /// Forgets what is behind so many nodes of each level.
+    /// When no more are here than were trimmed away.
     pub(crate) fn cut(&mut self, counts: &[u64]) {
-        for (n, level) in self.levels.iter_mut().enumerate() {
-            let count = counts.get(n).copied().unwrap_or(0).min(level.count);
-            let cut = usize::try_from(level.count - count).unwrap_or(usize::MAX);
-            level.nodes.truncate(level.nodes.len().saturating_sub(cut));
-            level.count = count;
+        for (number, tier) in self.tiers.iter_mut().enumerate() {
+            let count = counts.get(number).copied().unwrap_or(0);
+            let left = count.checked_sub(tier.forgotten).expect("what was trimmed away is settled");
+            tier.nodes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         }
     }
 
-    /// Adds nodes that stand side by side in a level to `hashes`, if all of them are here.
-    pub(crate) fn read(&self, run: &[NodeId], hashes: &mut Vec<Hash>) -> bool {
-        let first = run[0];
-        let Some(level) = self.levels.get(usize::from(first.level)) else { return false };
-        let oldest = level.count - level.nodes.len() as u64;
-        let begin = first.index.checked_sub(oldest).and_then(|nth| usize::try_from(nth).ok());
-        let Some(begin) = begin else { return false };
-        match begin.checked_add(run.len()) {
-            Some(end) if end <= level.nodes.len() => {
-                hashes.extend(level.nodes.range(begin..end));
-                true
-            }
-            _ => false,
-        }
+    /// A node, if it is here.
+    pub(crate) fn get(&self, place: Place) -> Option<Hash> {
+        let tier = self.tiers.get(place.tier)?;
+        let nth = place.nth.checked_sub(tier.forgotten)?;
+        tier.nodes.get(usize::try_from(nth).ok()?).copied()
+    }
+
+    /// The nodes of a tier's last block that is not full.
+    pub(crate) fn open_block(&self, tier: usize) -> impl Iterator<Item = &Hash> {
+        let nodes = self.tiers.get(tier).map(|tier| &tier.nodes);
+        nodes.into_iter().flat_map(|nodes| nodes.range(nodes.len() - nodes.len() % BLOCK..))
     }
 }
+
+const BLOCK: usize = BLOCK_NODES as usize;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn leaf(index: u64) -> NodeId {
-        NodeId { level: 0, index }
+    fn hash(nth: u64) -> Hash {
+        tally_tlog::leaf_hash(&nth.to_be_bytes())
     }
 
-    fn hash(index: u64) -> Hash {
-        tally_tlog::leaf_hash(&index.to_be_bytes())
+    fn pushed(recent: &mut Recent, tier: usize, range: std::ops::Range<u64>) {
+        recent.push(tier, &range.map(hash).collect::<Vec<_>>());
     }
 
-    fn pushed(recent: &mut Recent, range: std::ops::Range<u64>) {
-        range.for_each(|index| recent.push(leaf(index), hash(index)));
-    }
-
-    fn read(recent: &Recent, first: u64, count: u64) -> Option<Vec<Hash>> {
-        let (run, mut hashes) = ((first..first + count).map(leaf).collect::<Vec<_>>(), Vec::new());
-        recent.read(&run, &mut hashes).then_some(hashes)
+    fn get(recent: &Recent, tier: usize, nth: u64) -> Option<Hash> {
+        recent.get(Place { tier, nth })
     }
 
     #[test]
-    fn the_last_nodes_are_kept_and_no_more() {
-        let kept = RECENT_NODES as u64;
-        let mut recent = Recent::default();
-        pushed(&mut recent, 0..kept + 5);
-        assert_eq!(read(&recent, 5, 2), Some(vec![hash(5), hash(6)]));
-        assert_eq!(read(&recent, kept + 4, 1), Some(vec![hash(kept + 4)]));
-        for (first, count) in [(4, 1), (4, 2), (kept + 5, 1), (kept + 4, 2), (u64::MAX - 2, 1)] {
-            assert_eq!(read(&recent, first, count), None, "{first} {count}");
+    fn the_last_blocks_of_a_tier_are_kept_and_no_more() {
+        for (tier, kept) in [(0, 64 * BLOCK_NODES), (1, 1_024 * BLOCK_NODES)] {
+            let mut recent = Recent::default();
+            pushed(&mut recent, tier, 0..kept + 5);
+            assert_eq!(get(&recent, tier, 0), Some(hash(0)), "nothing is settled");
+            recent.trim();
+            for (nth, is_kept) in
+                [(0, false), (BLOCK_NODES - 1, false), (BLOCK_NODES, true), (kept + 4, true)]
+            {
+                assert_eq!(get(&recent, tier, nth), is_kept.then(|| hash(nth)), "{tier} {nth}");
+            }
+            assert_eq!(get(&recent, tier, kept + 5), None);
+            assert_eq!(get(&recent, tier + 1, 0), None);
+            let open: Vec<_> = recent.open_block(tier).copied().collect();
+            assert_eq!(open, (kept..kept + 5).map(hash).collect::<Vec<_>>());
+            let nodes = &recent.tiers[tier].nodes;
+            assert!(nodes.len() as u64 <= kept, "{}", nodes.len());
         }
-        assert!(!recent.read(&[NodeId { level: 1, index: 0 }], &mut Vec::new()));
     }
 
     #[test]
     fn what_was_cut_is_gone_and_can_come_again() {
-        let mut recent = Recent::forgotten([3].into_iter());
-        pushed(&mut recent, 3..9);
-        recent.cut(&[5]);
-        assert_eq!((read(&recent, 4, 1), read(&recent, 5, 1)), (Some(vec![hash(4)]), None));
-        recent.push(leaf(5), hash(100));
-        assert_eq!(read(&recent, 5, 1), Some(vec![hash(100)]));
-        recent.cut(&[2]);
-        assert_eq!(read(&recent, 1, 1), None, "older than what is kept");
-        recent.cut(&[]);
-        pushed(&mut recent, 0..1);
-        assert_eq!(read(&recent, 0, 1), Some(vec![hash(0)]));
+        let mut recent = Recent::forgotten([BLOCK_NODES * 64 + 3].into_iter());
+        let first = BLOCK_NODES;
+        pushed(&mut recent, 0, first..first + 9);
+        recent.cut(&[first + 5]);
+        assert_eq!(get(&recent, 0, first + 5), None);
+        assert_eq!(get(&recent, 0, first + 4), Some(hash(first + 4)));
+        recent.push(0, &[hash(100)]);
+        assert_eq!(get(&recent, 0, first + 5), Some(hash(100)));
+        recent.cut(&[first]);
+        assert_eq!(recent.open_block(0).count(), 0);
+        pushed(&mut recent, 0, first..first + 1);
+        assert_eq!(get(&recent, 0, first), Some(hash(first)));
     }
 }

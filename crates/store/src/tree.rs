@@ -1,49 +1,43 @@
-//! The Merkle tree's complete nodes on disk: one append-only array of 32-byte hashes a level.
+//! The Merkle tree's complete nodes on disk, seven levels a file.
 //!
 //! ```text
-//! 00, 01, 02 … = node 0 ‖ node 1 ‖ …   of that level
-//! synced       = size u64 ‖ crc32      so many leaves' nodes are durable
+//! t0, t1 …  = the nodes of levels 0 to 6, 7 to 13 …   in sealed blocks
+//! synced    = size u64 ‖ crc32                        so many leaves' nodes are durable
 //! ```
 //!
+//! A block is what a proof needs of seven levels, so the proof of any leaf reads one, and what is
+//! above it from memory: all of it up to 16 million leaves, the newest beyond.
+//!
 //! All of it can be rebuilt from the log, and opening does so for what is not known to be durable,
-//! and for all of it when the root is not the log's, or one of the last [`RECENT_NODES`] of a level is
-//! not the hash of its children. Those are kept in memory too. Opening looks at no older node, so
-//! that it costs the same for every tree: what becomes of them is for [`TreeReader::verify`] and
-//! [`fsck()`](crate::fsck()). Does not make proofs.
+//! and for all of it when the root is not the log's, or a node of the blocks that it takes into
+//! memory is not the hash of its children. Opening looks at no older node, so that it costs the same
+//! for every tree that is larger than what is kept. Older blocks are held to their checksums at each
+//! read, and to the root by [`TreeReader::verify`] and [`fsck()`](crate::fsck()). Does not make
+//! proofs.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tally_protocol::Position;
-use tally_tlog::{Frontier, Hash, HashReader, NodeId, TreeSize, node_hash};
+use tally_tlog::{Frontier, Hash, HashReader, NodeId, TreeSize};
 use thiserror::Error;
 
-use crate::error::{FileError, ReadError, Step};
-use crate::files::{
-    create_dir_on, exists, length, open_or_create, open_to_read, read_file, sync_dir_on,
+use crate::block::{
+    BLOCK_NODES, Place, hash_over, length_of, node_counts, node_in_block, node_over, wrong_node,
 };
-use crate::frame::{array, u32_at, u64_at};
-use crate::fs::{DiskFile, FileSystem, RealFs};
+use crate::error::{FileError, ReadError, Step};
+use crate::fs::{FileSystem, RealFs};
 use crate::log::{LogReader, Progress, ReadLimit, Tip};
-pub use crate::recent::RECENT_NODES;
-use crate::recent::Recent;
+pub use crate::recent::RECENT_LEAVES;
+use crate::recent::{Recent, oldest};
+use crate::tiers::{Block, Dir, Tiers};
 
 /// The nodes of so many leaves are made durable at once.
 pub const SYNC_LEAVES: u64 = 65_536;
 
-/// Nodes that [`TreeReader::verify`] reads at once.
-const VERIFY_NODES: u64 = 8_192;
-
 /// What a rebuild reads from the log at once.
 const REBUILD_LIMIT: ReadLimit = ReadLimit { events: 4_096, bytes: 1024 * 1024 };
-
-/// Levels that a tree can have.
-const MAX_LEVELS: usize = 64;
-
-pub(crate) const HASH_BYTES: u64 = Hash::LEN as u64;
-pub(crate) const SYNCED_FILE: &str = "synced";
-const SYNCED_BYTES: usize = 8 + 4;
 
 /// Why the tree's nodes cannot be used.
 #[derive(Debug, Error)]
@@ -70,8 +64,11 @@ pub enum TreeError {
     /// A node that was never stored.
     #[error("{0} is not stored; open the tree again to rebuild it")]
     Missing(NodeId),
-    /// A stored node is not the hash of its children, or the right edge not that of the root.
-    #[error("{0} or a node below it is damaged; remove the tree's directory to rebuild it")]
+    /// A stored node is not the hash of its children, its block does not have its checksum, or the
+    /// right edge is not that of the root.
+    #[error(
+        "{0}, or a node that is stored with it, is damaged; remove the tree's directory to rebuild it"
+    )]
     Damaged(NodeId),
 }
 
@@ -87,10 +84,12 @@ pub struct TreeReport {
 /// The stored nodes, to append to.
 #[derive(Debug)]
 pub struct TreeFiles {
-    dir: Dir,
-    levels: Arc<Levels>,
-    /// How many nodes each level has.
+    nodes: Arc<Nodes>,
+    size: TreeSize,
+    /// How many nodes each tier has.
     counts: Vec<u64>,
+    /// At most so many bytes each tier's file has.
+    lengths: Vec<u64>,
     synced: TreeSize,
     /// A write or sync failed: what is durable is not known, and no later sync can tell.
     poisoned: bool,
@@ -125,7 +124,7 @@ impl TreeFiles {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(Self, Frontier, TreeReport), TreeError> {
         let dir = &Dir { fs, path: dir.to_owned() };
-        create_dir_on(dir.fs(), &dir.path)?;
+        dir.make()?;
         let base = dir.durable_size()?;
         let kept = base.min(tip.size);
         if let Some((tree, frontier)) = Self::open_from(dir, kept, base, tip, log, progress)? {
@@ -140,7 +139,8 @@ impl TreeFiles {
 
     /// Stores nodes as [`Frontier::append`] gives them. Readers see them when this returns.
     ///
-    /// They may run ahead of the log until [`TreeFiles::settle`] or [`TreeFiles::take_back`].
+    /// They may run ahead of the log until [`TreeFiles::settle`] or [`TreeFiles::take_back`], and
+    /// are all kept in memory until then.
     ///
     /// # Errors
     ///
@@ -149,7 +149,7 @@ impl TreeFiles {
     ///
     /// # Panics
     ///
-    /// When a node is not the next of its level.
+    /// When a node is not the next of those that complete.
     pub fn append(&mut self, nodes: &[(NodeId, Hash)]) -> Result<(), FileError> {
         let result = self.poisoning(|tree| tree.write(nodes));
         if result.as_ref().is_err_and(FileError::is_full) {
@@ -159,13 +159,15 @@ impl TreeFiles {
         result
     }
 
-    /// Makes durable what is stored, if it is much. The log must hold all of it.
+    /// Keeps no more than the newest nodes in memory, and makes durable what is stored, if it is
+    /// much. The log must hold all of it.
     ///
     /// # Errors
     ///
     /// [`FileError`]: open the tree again; until then every call fails.
     pub fn settle(&mut self) -> Result<(), FileError> {
-        match self.size().as_u64() - self.synced.as_u64() {
+        self.nodes.recent_mut().trim();
+        match self.size.as_u64() - self.synced.as_u64() {
             0..SYNC_LEAVES => Ok(()),
             _ => self.sync(),
         }
@@ -177,42 +179,54 @@ impl TreeFiles {
     ///
     /// When they were settled, or there are not so many leaves.
     pub fn take_back(&mut self, size: TreeSize) {
-        assert!((self.synced..=self.size()).contains(&size), "what is settled stays");
+        assert!((self.synced..=self.size).contains(&size), "what is settled stays");
+        self.size = size;
         self.counts = node_counts(size).collect();
-        self.levels.recent_mut().cut(&self.counts);
+        self.nodes.recent_mut().cut(&self.counts);
     }
 
     fn write(&mut self, nodes: &[(NodeId, Hash)]) -> Result<(), FileError> {
-        let mut counts = self.counts.clone();
-        let mut runs: Vec<Vec<u8>> = Vec::new();
-        for (id, hash) in nodes {
-            let level = usize::from(id.level);
-            assert!(level < MAX_LEVELS, "a tree has at most {MAX_LEVELS} levels");
-            runs.resize(runs.len().max(level + 1), Vec::new());
-            counts.resize(counts.len().max(level + 1), 0);
-            assert_eq!(id.index, counts[level], "nodes complete in order");
-            runs[level].extend_from_slice(hash.as_bytes());
-            counts[level] += 1;
+        let runs = self.runs(nodes);
+        let counts = |tier| self.counts.get(tier).copied().unwrap_or(0);
+        let recent = self.nodes.recent();
+        self.lengths.resize(self.lengths.len().max(runs.len()), 0);
+        for (tier, run) in runs.iter().enumerate().filter(|(_, run)| !run.is_empty()) {
+            let behind = (counts(tier), recent.open_block(tier));
+            self.nodes.tiers.write(tier, behind, run, &mut self.lengths[tier])?;
         }
-        for (level, run) in runs.iter().enumerate().filter(|(_, run)| !run.is_empty()) {
-            let (file, path) = self.levels.get_or_create(level)?;
-            let first = counts[level] * HASH_BYTES - run.len() as u64;
-            file.write_all_at(run, first).map_err(FileError::at(Step::Write, &path))?;
+        drop(recent);
+        self.counts.resize(self.counts.len().max(runs.len()), 0);
+        let mut recent = self.nodes.recent_mut();
+        for (tier, run) in runs.iter().enumerate() {
+            self.counts[tier] += run.len() as u64;
+            recent.push(tier, run);
         }
-        self.counts = counts;
-        let mut recent = self.levels.recent_mut();
-        nodes.iter().for_each(|&(id, hash)| recent.push(id, hash));
+        let leaves = nodes.iter().filter(|(id, _)| id.level == 0).count();
+        self.size = TreeSize::new(self.size.as_u64() + leaves as u64);
         Ok(())
+    }
+
+    /// The nodes by tier, each the next of its tier.
+    fn runs(&self, nodes: &[(NodeId, Hash)]) -> Vec<Vec<Hash>> {
+        let mut runs: Vec<Vec<Hash>> = Vec::new();
+        for &(id, hash) in nodes {
+            let Place { tier, nth } = Place::of(id).expect("a node of a tree");
+            runs.resize(runs.len().max(tier + 1), Vec::new());
+            let next = self.counts.get(tier).copied().unwrap_or(0) + runs[tier].len() as u64;
+            assert_eq!(nth, next, "nodes complete in order");
+            runs[tier].push(hash);
+        }
+        runs
     }
 
     /// How many leaves are stored.
     pub fn size(&self) -> TreeSize {
-        TreeSize::new(self.counts.first().copied().unwrap_or(0))
+        self.size
     }
 
     /// A reader of these nodes, and of those to come.
     pub fn reader(&self) -> TreeReader {
-        TreeReader { levels: Arc::clone(&self.levels) }
+        TreeReader { nodes: Arc::clone(&self.nodes) }
     }
 
     /// Makes everything stored so far durable, so that the next opening need not rebuild it.
@@ -231,7 +245,7 @@ impl TreeFiles {
     ) -> Result<(), FileError> {
         if self.poisoned {
             let earlier = io::Error::other("an earlier write or sync of the tree failed");
-            return Err(FileError::at(Step::Sync, &self.dir.path)(earlier));
+            return Err(FileError::at(Step::Sync, self.nodes.tiers.path())(earlier));
         }
         self.poisoned = true;
         call(self)?;
@@ -240,14 +254,8 @@ impl TreeFiles {
     }
 
     fn make_durable(&mut self) -> Result<(), FileError> {
-        for level in 0..self.counts.len() {
-            let (file, path) = self.levels.get_or_create(level)?;
-            file.sync_data().map_err(FileError::at(Step::Sync, &path))?;
-        }
-        sync_dir_on(self.dir.fs(), &self.dir.path)?;
-        let size = self.size();
-        self.dir.write_synced(size)?;
-        self.synced = size;
+        self.nodes.tiers.sync(self.counts.len(), self.size)?;
+        self.synced = self.size;
         Ok(())
     }
 
@@ -264,13 +272,12 @@ impl TreeFiles {
             // IMPORTANT: before anything is shortened, or a crash would leave a false claim.
             dir.write_synced(kept)?;
         }
-        let Some(levels) = Levels::open_at(dir, kept)? else { return Ok(None) };
-        let levels = Arc::new(levels);
-        let counts = node_counts(kept).collect();
-        let mut tree = Self { dir: dir.clone(), levels, counts, synced: kept, poisoned: false };
-        if !tree.levels.remember(kept)? {
-            return Ok(None);
-        }
+        let Some(tiers) = Tiers::open_at(dir, kept)? else { return Ok(None) };
+        let Some(recent) = remembered(&tiers, kept)? else { return Ok(None) };
+        let nodes = Arc::new(Nodes { tiers, recent: RwLock::new(recent) });
+        let counts: Vec<u64> = node_counts(kept).collect();
+        let lengths = counts.iter().copied().map(length_of).collect();
+        let mut tree = Self { nodes, size: kept, counts, lengths, synced: kept, poisoned: false };
         let mut frontier = Frontier::from_nodes(kept, &tree.reader())?;
         tree.extend(&mut frontier, tip, log, progress)?;
         match frontier.root() {
@@ -280,7 +287,7 @@ impl TreeFiles {
                 return Err(TreeError::WrongRoot { size: tip.size, expected: tip.root, found });
             }
         }
-        if tree.size() > kept {
+        if tree.size > kept {
             tree.sync()?;
         }
         Ok(Some((tree, frontier)))
@@ -313,10 +320,50 @@ impl TreeFiles {
     }
 }
 
+/// Takes the last blocks of each tier of a tree of `size` leaves into memory; `None` when one of
+/// their nodes is not the hash of its children, or a seal is not that of its block.
+fn remembered(tiers: &Tiers, size: TreeSize) -> Result<Option<Recent>, FileError> {
+    let counts: Vec<u64> = node_counts(size).collect();
+    let mut recent = Recent::forgotten(counts.iter().copied());
+    // From the top, so that what is over a block is there before it.
+    for (tier, &count) in counts.iter().enumerate().rev() {
+        for first in (oldest(tier, count)..count).step_by(BLOCK_NODES as usize) {
+            let number = first / BLOCK_NODES;
+            let Some(block) = tiers.read_block(tier, number)? else { return Ok(None) };
+            let nodes: Vec<Hash> = block.nodes().collect();
+            let over = Place::of(node_over(tier, number)).and_then(|place| recent.get(place));
+            let is_whole = nodes.len() as u64 == BLOCK_NODES;
+            let fits_above = !is_whole || over == Some(hash_over(&nodes));
+            if !fits_above || wrong_node(tier, number, &nodes).is_some() {
+                return Ok(None);
+            }
+            recent.push(tier, &nodes);
+        }
+    }
+    Ok(Some(recent))
+}
+
+/// The nodes in files and in memory.
+#[derive(Debug)]
+struct Nodes {
+    tiers: Tiers,
+    recent: RwLock<Recent>,
+}
+
+impl Nodes {
+    fn recent(&self) -> RwLockReadGuard<'_, Recent> {
+        self.recent.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn recent_mut(&self) -> RwLockWriteGuard<'_, Recent> {
+        self.recent.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Reads stored nodes. Cloning shares the open files.
 #[derive(Debug, Clone)]
 pub struct TreeReader {
-    levels: Arc<Levels>,
+    nodes: Arc<Nodes>,
 }
 
 impl TreeReader {
@@ -327,16 +374,8 @@ impl TreeReader {
     /// [`FileError`].
     pub fn open_read_only(dir: &Path) -> Result<Self, FileError> {
         let dir = Dir { fs: Arc::new(RealFs), path: dir.to_owned() };
-        let mut files = Vec::new();
-        while files.len() < MAX_LEVELS {
-            let path = dir.level(files.len());
-            if !exists(dir.fs(), &path)? {
-                break;
-            }
-            files.push(Arc::from(open_to_read(dir.fs(), &path)?));
-        }
-        let levels = Levels { dir, files: RwLock::new(files), recent: RwLock::default() };
-        Ok(Self { levels: Arc::new(levels) })
+        let tiers = Tiers::open_read_only(dir)?;
+        Ok(Self { nodes: Arc::new(Nodes { tiers, recent: RwLock::default() }) })
     }
 
     /// Hashes every stored node of the tree of `size` leaves again, up to its root: what is on the
@@ -348,12 +387,13 @@ impl TreeReader {
     ///
     /// [`TreeError::Damaged`], [`TreeError::Missing`], [`TreeError::File`].
     pub fn verify(&self, size: TreeSize, root: Hash) -> Result<(), TreeError> {
-        for (level, count) in (0..).zip(node_counts(size)).skip(1) {
-            for first in (0..count).step_by(VERIFY_NODES as usize) {
-                self.verify_nodes(level, first..count.min(first + VERIFY_NODES))?;
+        for (tier, count) in node_counts(size).enumerate() {
+            for first in (0..count).step_by(BLOCK_NODES as usize) {
+                let nodes = BLOCK_NODES.min(count - first) as usize;
+                self.verify_block(tier, first / BLOCK_NODES, nodes)?;
             }
         }
-        match Frontier::from_nodes(size, &Stored(&self.levels))?.root() {
+        match Frontier::from_nodes(size, &Stored(&self.nodes.tiers))?.root() {
             found if found == root => Ok(()),
             _ => {
                 let edge = Frontier::node_ids(size).first().copied();
@@ -362,16 +402,23 @@ impl TreeReader {
         }
     }
 
-    fn verify_nodes(&self, level: u8, range: std::ops::Range<u64>) -> Result<(), TreeError> {
-        let ids = |level, range: std::ops::Range<u64>| -> Vec<NodeId> {
-            range.map(|index| NodeId { level, index }).collect()
+    /// The first `count` nodes of a block, and what is over them.
+    fn verify_block(&self, tier: usize, number: u64, count: usize) -> Result<(), TreeError> {
+        let nth = |nth| node_in_block(tier, number, nth);
+        let Some(block) = self.nodes.tiers.read_block(tier, number)? else {
+            return Err(TreeError::Damaged(nth(0)));
         };
-        let stored = Stored(&self.levels);
-        let children = stored.read(&ids(level - 1, 2 * range.start..2 * range.end))?;
-        let nodes = ids(level, range);
-        for ((id, hash), pair) in nodes.iter().zip(stored.read(&nodes)?).zip(children.chunks(2)) {
-            if node_hash(&pair[0], &pair[1]) != hash {
-                return Err(TreeError::Damaged(*id));
+        let nodes: Vec<Hash> = block.nodes().take(count).collect();
+        if nodes.len() < count {
+            return Err(TreeError::Missing(nth(nodes.len())));
+        }
+        if let Some(id) = wrong_node(tier, number, &nodes) {
+            return Err(TreeError::Damaged(id));
+        }
+        if count as u64 == BLOCK_NODES {
+            let id = node_over(tier, number);
+            if Stored(&self.nodes.tiers).read(&[id])? != [hash_over(&nodes)] {
+                return Err(TreeError::Damaged(id));
             }
         }
         Ok(())
@@ -381,187 +428,43 @@ impl TreeReader {
 impl HashReader for TreeReader {
     type Error = TreeError;
 
-    /// From memory, or else neighbours together: the nodes of a tile in one call.
+    /// From memory, or else whole blocks.
     fn read(&self, ids: &[NodeId]) -> Result<Vec<Hash>, TreeError> {
-        let mut hashes = Vec::with_capacity(ids.len());
-        for run in ids.chunk_by(follows) {
-            if !self.levels.recent().read(run, &mut hashes) {
-                self.levels.read_run(run, &mut hashes)?;
-            }
-        }
-        Ok(hashes)
+        let recent = self.nodes.recent();
+        let in_memory = |id: &NodeId| Place::of(*id).and_then(|place| recent.get(place));
+        let found: Vec<Option<Hash>> = ids.iter().map(in_memory).collect();
+        drop(recent);
+        let others = ids.iter().zip(&found).filter(|(_, found)| found.is_none());
+        let others: Vec<NodeId> = others.map(|(&id, _)| id).collect();
+        let mut stored = Stored(&self.nodes.tiers).read(&others)?.into_iter();
+        let mut next = || stored.next().expect("what is not in memory was read");
+        Ok(found.into_iter().map(|found| found.unwrap_or_else(&mut next)).collect())
     }
 }
 
 /// The nodes as they are on the disk.
-struct Stored<'a>(&'a Levels);
+struct Stored<'a>(&'a Tiers);
 
 impl HashReader for Stored<'_> {
     type Error = TreeError;
 
+    /// Nodes of one block that follow each other in `ids` cost one read.
     fn read(&self, ids: &[NodeId]) -> Result<Vec<Hash>, TreeError> {
+        let mut last: Option<Block> = None;
         let mut hashes = Vec::with_capacity(ids.len());
-        for run in ids.chunk_by(follows) {
-            self.0.read_run(run, &mut hashes)?;
+        for &id in ids {
+            let place = Place::of(id).ok_or(TreeError::Missing(id))?;
+            let block = match last.take().filter(|block| block.holds(place)) {
+                Some(block) => block,
+                None => {
+                    self.0.read_block(place.tier, place.block())?.ok_or(TreeError::Damaged(id))?
+                }
+            };
+            hashes.push(block.get(place).ok_or(TreeError::Missing(id))?);
+            last = Some(block);
         }
         Ok(hashes)
     }
-}
-
-/// Whether two nodes stand side by side in one level.
-fn follows(a: &NodeId, b: &NodeId) -> bool {
-    a.level == b.level && a.index.checked_add(1) == Some(b.index)
-}
-
-/// The files, widest level last.
-#[derive(Debug)]
-struct Levels {
-    dir: Dir,
-    files: RwLock<Vec<Arc<dyn DiskFile>>>,
-    recent: RwLock<Recent>,
-}
-
-impl Levels {
-    /// Opens the nodes of `size` leaves and drops what is behind them; `None` when a level does
-    /// not have so many.
-    fn open_at(dir: &Dir, size: TreeSize) -> Result<Option<Self>, FileError> {
-        let mut files: Vec<Arc<dyn DiskFile>> = Vec::new();
-        for (level, count) in (0..MAX_LEVELS).zip(node_counts(size).chain(std::iter::repeat(0))) {
-            let path = dir.level(level);
-            if count == 0 && !exists(dir.fs(), &path)? {
-                break;
-            }
-            let file = open_or_create(dir.fs(), &path)?;
-            let wanted = count * HASH_BYTES;
-            match length(&*file, &path)? {
-                found if found < wanted => return Ok(None),
-                found if found > wanted => {
-                    file.set_len(wanted).map_err(FileError::at(Step::Truncate, &path))?;
-                }
-                _ => {}
-            }
-            files.push(Arc::from(file));
-        }
-        Ok(Some(Self { dir: dir.clone(), files: RwLock::new(files), recent: RwLock::default() }))
-    }
-
-    /// Takes the last nodes of each level of a tree of `size` leaves into memory; false when one of
-    /// them is not the hash of its children among them.
-    fn remember(&self, size: TreeSize) -> Result<bool, TreeError> {
-        let oldest = |count: u64| count.saturating_sub(RECENT_NODES as u64);
-        let mut recent = Recent::forgotten(node_counts(size).map(oldest));
-        let (mut below, mut below_first) = (Vec::new(), 0);
-        for (level, count) in (0..).zip(node_counts(size)) {
-            let first = oldest(count);
-            let run: Vec<_> = (first..count).map(|index| NodeId { level, index }).collect();
-            let mut nodes = Vec::with_capacity(run.len());
-            self.read_run(&run, &mut nodes)?;
-            for (&id, &node) in run.iter().zip(&nodes) {
-                let left = (2 * id.index).checked_sub(below_first).filter(|_| level > 0);
-                let pair = left.map(|left| &below[left as usize..][..2]);
-                if pair.is_some_and(|pair| node_hash(&pair[0], &pair[1]) != node) {
-                    return Ok(false);
-                }
-                recent.push(id, node);
-            }
-            (below, below_first) = (nodes, first);
-        }
-        *self.recent_mut() = recent;
-        Ok(true)
-    }
-
-    fn recent(&self) -> RwLockReadGuard<'_, Recent> {
-        self.recent.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn recent_mut(&self) -> RwLockWriteGuard<'_, Recent> {
-        self.recent.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn get(&self, level: usize) -> Option<Arc<dyn DiskFile>> {
-        self.files.read().unwrap_or_else(PoisonError::into_inner).get(level).cloned()
-    }
-
-    fn get_or_create(&self, level: usize) -> Result<(Arc<dyn DiskFile>, PathBuf), FileError> {
-        let path = self.dir.level(level);
-        if let Some(file) = self.get(level) {
-            return Ok((file, path));
-        }
-        let file: Arc<dyn DiskFile> = Arc::from(open_or_create(self.dir.fs(), &path)?);
-        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
-        assert_eq!(files.len(), level, "levels are made from the leaves up");
-        files.push(Arc::clone(&file));
-        Ok((file, path))
-    }
-
-    /// Reads nodes that stand side by side.
-    fn read_run(&self, run: &[NodeId], hashes: &mut Vec<Hash>) -> Result<(), TreeError> {
-        let first = run[0];
-        let level = usize::from(first.level);
-        let file = self.get(level).ok_or(TreeError::Missing(first))?;
-        let mut bytes = vec![0; run.len() * Hash::LEN];
-        let at = first.index.checked_mul(HASH_BYTES).ok_or(TreeError::Missing(first))?;
-        match file.read_exact_at(&mut bytes, at) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(TreeError::Missing(run[run.len() - 1]));
-            }
-            Err(error) => {
-                return Err(FileError::at(Step::Read, &self.dir.level(level))(error).into());
-            }
-        }
-        hashes.extend(bytes.chunks_exact(Hash::LEN).map(|hash| Hash::new(array(hash, 0))));
-        Ok(())
-    }
-}
-
-/// The tree's directory, and the file system it is on.
-#[derive(Debug, Clone)]
-struct Dir {
-    fs: Arc<dyn FileSystem>,
-    path: PathBuf,
-}
-
-impl Dir {
-    fn fs(&self) -> &dyn FileSystem {
-        &*self.fs
-    }
-
-    fn level(&self, level: usize) -> PathBuf {
-        level_file(&self.path, level)
-    }
-
-    /// How many leaves' nodes are known to be durable: 0 when that cannot be read.
-    fn durable_size(&self) -> Result<TreeSize, FileError> {
-        let bytes = read_file(self.fs(), &self.path.join(SYNCED_FILE))?.unwrap_or_default();
-        Ok(synced_size(&bytes).unwrap_or(TreeSize::ZERO))
-    }
-
-    fn write_synced(&self, size: TreeSize) -> Result<(), FileError> {
-        let path = self.path.join(SYNCED_FILE);
-        let size = size.as_u64().to_be_bytes();
-        let record = [&size[..], &crc32fast::hash(&size).to_be_bytes()].concat();
-        let file = open_or_create(self.fs(), &path)?;
-        file.write_all_at(&record, 0).map_err(FileError::at(Step::Write, &path))?;
-        file.set_len(SYNCED_BYTES as u64).map_err(FileError::at(Step::Truncate, &path))?;
-        file.sync_all().map_err(FileError::at(Step::Sync, &path))
-    }
-}
-
-/// The file of a level's nodes.
-pub(crate) fn level_file(dir: &Path, level: usize) -> PathBuf {
-    dir.join(format!("{level:02}"))
-}
-
-/// How many leaves' nodes are durable, as these bytes of the file `synced` say, if they are whole.
-pub(crate) fn synced_size(bytes: &[u8]) -> Option<TreeSize> {
-    let whole = bytes.len() == SYNCED_BYTES && u32_at(bytes, 8) == crc32fast::hash(&bytes[..8]);
-    whole.then(|| TreeSize::new(u64_at(bytes, 0)))
-}
-
-/// How many complete nodes each level has in a tree of `size` leaves, from the leaves up.
-pub(crate) fn node_counts(size: TreeSize) -> impl Iterator<Item = u64> {
-    (0..MAX_LEVELS).map(move |level| size.as_u64() >> level).take_while(|&count| count > 0)
 }
 
 /// Guesses all bytes from those of the leaves done so far.

@@ -138,12 +138,18 @@ pub enum Flaw {
     /// Nodes of events that the log does not have, though nodes are stored behind the commit.
     #[error("the tree has nodes of {0} events, and the log ends before them")]
     TreeAhead(TreeSize),
-    /// A level that is too short.
+    /// A tier of the tree that is too short.
     #[error("nodes are missing")]
     NodesMissing,
     /// Nodes that are not those of the log's events.
     #[error("{wrong} nodes are not those of the log's events")]
     NodesWrong {
+        /// How many.
+        wrong: u64,
+    },
+    /// Blocks of right nodes whose seals are not theirs.
+    #[error("{wrong} checksums are not those of the nodes before them")]
+    SealsWrong {
         /// How many.
         wrong: u64,
     },
@@ -208,7 +214,8 @@ impl Flaw {
             Self::TreeMissing
             | Self::TreeSizeDamaged
             | Self::NodesMissing
-            | Self::NodesWrong { .. } => {
+            | Self::NodesWrong { .. }
+            | Self::SealsWrong { .. } => {
                 "stop the ledger and remove the directory `tree`: the next start makes it again"
             }
             Self::Superfluous => "move the file away: nothing is lost with it",

@@ -24,7 +24,7 @@ use crate::fsck::nodes::{Nodes, TREE_DIR};
 use crate::log::{Commit, Progress};
 use crate::mark::MarkRead;
 use crate::recover::HOLDER_CHARACTERS;
-use crate::tree::SYNCED_FILE;
+use crate::tiers::{SYNCED_FILE, is_level_file, is_tier_file};
 
 /// Most findings that are kept; of more only the number.
 pub const MAX_FINDINGS: usize = 10_000;
@@ -175,8 +175,9 @@ fn list(layout: &Layout, findings: &mut Findings) -> Result<Vec<SegmentName>, Fi
     }
     for path in entries(layout, &layout.root().join(TREE_DIR))? {
         let file = name_of(&path);
-        let is_level = file.len() == 2 && file.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_level && file != SYNCED_FILE {
+        // The next start removes files of levels, as older programs made them.
+        let is_the_tree_s = is_tier_file(&file) || is_level_file(&file) || file == SYNCED_FILE;
+        if !is_the_tree_s {
             findings.add_file(Severity::Leftover, TREE_DIR, &file, Flaw::Stray);
         }
     }

@@ -168,7 +168,7 @@ fn a_group_without_room_is_taken_back_and_goes_in_later() {
 fn nodes_without_room_are_stored_later() {
     let dir = tempfile::tempdir().expect("a directory");
     let (writer, log, _) = open(&dir.path().join("ledger")).expect("open");
-    let disk = SmallDisk::new(&["00", "01", "02"]);
+    let disk = SmallDisk::new(&["t0", "t1"]);
     let fs = Arc::new(disk.clone());
     let path = dir.path().join("tree");
     let (mut tree, mut frontier, _) =

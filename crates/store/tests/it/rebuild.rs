@@ -6,12 +6,12 @@ use std::path::Path;
 use tally_protocol::Position;
 use tally_store::fsck::{self, Flaw, Severity};
 use tally_store::{
-    Change, LogReader, Quarantined, RECENT_NODES, Rows, RowsId, RowsState, SegmentReader, Tip,
+    Change, LogReader, Quarantined, RECENT_LEAVES, Rows, RowsId, RowsState, SegmentReader, Tip,
     TreeError, TreeFiles, TreeReader,
 };
 use tally_tlog::{
-    CheckpointError, Frontier, HashReader, NodeId, SignedCheckpoint, TreeSize, inclusion_proof,
-    verify_inclusion,
+    CheckpointError, Frontier, HashReader, LeafIndex, NodeId, ProveError, SignedCheckpoint,
+    TreeSize, inclusion_proof, leaf_hash, verify_inclusion,
 };
 
 use crate::ledger::{Maker, Saved, contents, fill, open};
@@ -104,9 +104,10 @@ fn a_node_damaged_after_opening_is_found() {
     reader.verify(tip.size, tip.root).expect("whole");
 }
 
-/// A start looks at the last nodes of each level only, and `fsck` at all of them.
+/// A start looks at the last blocks of each tier only, `fsck` at all of them, and who reads an older
+/// one is not given what is damaged.
 #[test]
-fn a_start_looks_at_the_last_nodes_only() {
+fn a_start_looks_at_the_last_blocks_only() {
     let temp = tempfile::tempdir().expect("a directory");
     let (dir, tree) = (temp.path().join("data"), temp.path().join("data/tree"));
     fill(&dir, &[5_000, 5_000]);
@@ -116,28 +117,124 @@ fn a_start_looks_at_the_last_nodes_only() {
         let (tree, frontier, report) =
             TreeFiles::open(&tree, &tip, &log, &mut |_| {}).expect("open");
         assert_eq!(frontier.root(), tip.root);
-        (tree.reader().verify(tip.size, tip.root).is_ok(), report.kept.as_u64(), report.rebuilt)
+        let reader = tree.reader();
+        (reader, report.kept.as_u64(), report.rebuilt)
     };
-    assert_eq!(open_tree(), (true, 0, 10_000));
-    assert_eq!(open_tree(), (true, 10_000, 0));
+    let verified = |reader: &TreeReader| reader.verify(tip.size, tip.root).is_ok();
+    let (reader, kept, rebuilt) = open_tree();
+    assert_eq!((verified(&reader), kept, rebuilt), (true, 0, 10_000));
+    let (reader, kept, rebuilt) = open_tree();
+    assert_eq!((verified(&reader), kept, rebuilt), (true, 10_000, 0));
     let saved = Saved::take(&tree);
-    let oldest = 10_000 - RECENT_NODES as u64;
-    let places = [(0, oldest + 1, true), (0, 9_999, true), (1, 0, true), (13, 0, true)];
-    for (level, index, is_seen) in places.into_iter().chain([(0, 0, false), (0, 100, false)]) {
+    // 79 blocks of 128 leaves, 8 KiB each, of which the last 64 are looked at.
+    let first_seen = 15 * 8_192;
+    let leaves = saved.bytes(&tree.join("t0")).len();
+    let seen = [first_seen, first_seen + 8_127, first_seen + 8_128, first_seen + 8_191, leaves - 1];
+    let unseen = [0, 4_000, 8_128, 8_131, 8_191, first_seen - 1];
+    let places = seen.iter().map(|&at| ("t0", at, true));
+    let places = places.chain(unseen.iter().map(|&at| ("t0", at, false)));
+    for (file, at, is_seen) in places.chain([("t1", 0, true), ("t1", 151 * 32, true)]) {
+        let what = format!("{file} byte {at}");
         saved.put_back();
-        let path = tree.join(format!("{level:02}"));
-        let mut bytes = fs::read(&path).expect("read");
-        bytes[32 * index as usize] ^= 1;
-        fs::write(&path, bytes).expect("write");
+        let mut bytes = saved.bytes(&tree.join(file)).to_vec();
+        bytes[at] ^= 1;
+        fs::write(tree.join(file), bytes).expect("write");
         let report = fsck::fsck(&dir, None, &|_| Err(unsigned()), &mut |_| {}).expect("fsck");
-        let wrong = |finding: &&fsck::Finding| matches!(finding.flaw, Flaw::NodesWrong { .. });
+        let wrong = |finding: &&fsck::Finding| finding.file == Path::new("tree").join(file);
         let found = report.findings.iter().find(wrong).expect("found");
-        assert_eq!(found.severity == Severity::Rebuildable, is_seen, "level {level}, {index}");
-        let (kept, rebuilt) = if is_seen { (0, 10_000) } else { (10_000, 0) };
-        assert_eq!(open_tree(), (is_seen, kept, rebuilt), "level {level}, node {index}");
+        assert!(found.bytes.contains(&(at as u64)), "{what}: {found:?}");
+        let is_seal = at % 8_192 >= 8_128;
+        assert_eq!(matches!(found.flaw, Flaw::SealsWrong { wrong: 1 }), is_seal, "{found:?}");
+        assert_eq!(matches!(found.flaw, Flaw::NodesWrong { wrong: 1 }), !is_seal, "{found:?}");
+        assert_eq!(found.severity == Severity::Rebuildable, is_seen, "{what}");
+        let (reader, kept, rebuilt) = open_tree();
+        let expected = if is_seen { (0, 10_000) } else { (10_000, 0) };
+        assert_eq!((kept, rebuilt), expected, "{what}");
+        assert_eq!(verified(&reader), is_seen, "{what}");
+        let leaf = (at / 8_192 * 128) as u64;
+        let proof = inclusion_proof(&reader, LeafIndex::new(leaf), tip.size);
+        let refused = matches!(proof, Err(ProveError::Read(TreeError::Damaged(_))));
+        assert_eq!(refused, !is_seen, "{what}: {proof:?}");
     }
     fs::remove_dir_all(&tree).expect("remove");
-    assert_eq!(open_tree(), (true, 0, 10_000), "as fsck advises");
+    let (reader, kept, rebuilt) = open_tree();
+    assert_eq!((verified(&reader), kept, rebuilt), (true, 0, 10_000), "as fsck advises");
+}
+
+/// Every leaf of a tree that is larger than what is in memory, under its head and an older one.
+#[test]
+fn every_leaf_of_a_long_tree_is_proved() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let dir = temp.path().join("data");
+    fill(&dir, &[5_000, 4_321, 10_000]);
+    let log = open_log(&dir);
+    check_tree(&dir, &log);
+    assert!(log.tip().size.as_u64() > 2 * RECENT_LEAVES);
+    assert_eq!(check_tree(&dir, &log), (19_321, 0));
+    let reader = TreeReader::open_read_only(&dir.join("tree")).expect("open");
+    let events = contents(&log).events;
+    let mut older = Frontier::new();
+    for event in &events[..9_000] {
+        older.append(event.leaf(), |_, _| {});
+    }
+    reader.verify(older.size(), older.root()).expect("what is behind it is not looked at");
+    for event in &events[..9_000] {
+        let index = event.position().leaf();
+        let proof = inclusion_proof(&reader, index, older.size()).expect("proof");
+        verify_inclusion(event.leaf(), index, older.size(), &proof, older.root()).expect("in it");
+    }
+}
+
+/// Older programs kept a file a level, and said in the same file how much of it was durable.
+#[test]
+fn the_files_of_an_older_program_are_replaced() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let (dir, tree) = (temp.path().join("data"), temp.path().join("data/tree"));
+    fill(&dir, &[300]);
+    let log = open_log(&dir);
+    check_tree(&dir, &log);
+    let expected = Saved::take(&tree);
+    for file in ["t0", "t1"] {
+        fs::remove_file(tree.join(file)).expect("remove");
+    }
+    for level in 0..9 {
+        fs::write(tree.join(format!("{level:02}")), vec![7; 32 * (300 >> level)]).expect("write");
+    }
+    let report = fsck::fsck(&dir, None, &|_| Err(unsigned()), &mut |_| {}).expect("fsck");
+    let in_tree = report.findings.iter().filter(|finding| finding.file.starts_with("tree"));
+    let flaws: Vec<_> = in_tree.map(|finding| (&finding.flaw, finding.severity)).collect();
+    assert_eq!(flaws, [(&Flaw::NodesMissing, Severity::Rebuildable); 2]);
+    assert_eq!(check_tree(&dir, &log), (0, 300));
+    assert_eq!(Saved::take(&tree).files(), expected.files());
+}
+
+/// A block that was full, of which nodes were taken back and others came: its seal is not kept.
+#[test]
+fn what_is_taken_back_from_a_full_block_leaves_no_seal() {
+    let temp = tempfile::tempdir().expect("a directory");
+    fill(temp.path(), &[]);
+    let log = open_log(temp.path());
+    let dir = temp.path().join("tree");
+    let (mut tree, mut frontier, _) =
+        TreeFiles::open(&dir, &log.tip(), &log, &mut |_| {}).expect("open");
+    let grow = |tree: &mut TreeFiles, from: &Frontier, leaves: std::ops::Range<u64>| {
+        let (mut grown, mut nodes) = (from.clone(), Vec::new());
+        for leaf in leaves {
+            grown.append(leaf_hash(&leaf.to_be_bytes()), |id, hash| nodes.push((id, hash)));
+        }
+        tree.append(&nodes).expect("append");
+        let own = TreeReader::open_read_only(&dir).expect("open");
+        own.verify(grown.size(), grown.root()).expect("whole");
+        grown
+    };
+    frontier = grow(&mut tree, &frontier, 0..100);
+    for more in [28, 29, 300, 20_000] {
+        grow(&mut tree, &frontier, 1_000_000..1_000_000 + more);
+        tree.take_back(frontier.size());
+        frontier = grow(&mut tree, &frontier, 0..7);
+        tree.settle().expect("settle");
+    }
+    assert_eq!(tree.size(), TreeSize::new(128));
 }
 
 /// Why a checkpoint that nobody signed is not believed.
