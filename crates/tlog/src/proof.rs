@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::hash::{Hash, node_hash};
 use crate::tree::{
-    Frontier, HashReader, LeafIndex, MAX_TREE_SIZE, NodeId, TreeSize, complete_nodes, read_exactly,
+    Frontier, HashReader, LeafIndex, MAX_TREE_SIZE, TreeSize, complete_nodes, read_exactly,
 };
 
 /// The most hashes a proof may have. A tree of at most [`MAX_TREE_SIZE`] leaves needs no more.
@@ -428,12 +428,19 @@ fn consistency_path(m: u64, n: u64) -> Vec<Subtree> {
 
 /// The roots of `subtrees`, from one read of all the complete nodes in them.
 fn read_subtrees<R: HashReader>(reader: &R, subtrees: &[Subtree]) -> Result<Vec<Hash>, R::Error> {
-    let nodes: Vec<Vec<NodeId>> =
-        subtrees.iter().map(|subtree| complete_nodes(subtree.start, subtree.end)).collect();
-    let hashes = read_exactly(reader, &nodes.concat())?;
+    let mut nodes = Vec::with_capacity(2 * subtrees.len());
+    let counts: Vec<usize> = subtrees
+        .iter()
+        .map(|subtree| {
+            let before = nodes.len();
+            nodes.extend(complete_nodes(subtree.start, subtree.end));
+            nodes.len() - before
+        })
+        .collect();
+    let hashes = read_exactly(reader, &nodes)?;
     let mut rest = &hashes[..];
-    let roots = nodes.iter().map(|ids| {
-        let (mine, others) = rest.split_at(ids.len());
+    let roots = counts.into_iter().map(|count| {
+        let (mine, others) = rest.split_at(count);
         rest = others;
         crate::tree::fold_right(mine).expect("a subtree of a proof has leaves")
     });

@@ -190,7 +190,7 @@ impl Frontier {
 
     /// The complete nodes that make up the right edge of a tree of `size` leaves, widest first.
     pub fn node_ids(size: TreeSize) -> Vec<NodeId> {
-        complete_nodes(0, size.0)
+        complete_nodes(0, size.0).collect()
     }
 
     /// The number of leaves appended so far.
@@ -294,16 +294,15 @@ pub struct MissingNode(
 ///
 /// `start` must be a multiple of the largest power of two within the length, as the start of every
 /// subtree of an RFC 6962 tree is.
-pub(crate) fn complete_nodes(start: u64, end: u64) -> Vec<NodeId> {
-    let mut ids = Vec::new();
+pub(crate) fn complete_nodes(start: u64, end: u64) -> impl Iterator<Item = NodeId> {
     let mut start = start;
-    while start < end {
-        let level = (end - start).ilog2();
+    std::iter::from_fn(move || {
+        let level = end.checked_sub(start)?.checked_ilog2()?;
         assert!(start.trailing_zeros() >= level, "a subtree starts on a multiple of its width");
-        ids.push(NodeId { level: level as u8, index: start >> level });
+        let id = NodeId { level: level as u8, index: start >> level };
         start += 1 << level;
-    }
-    ids
+        Some(id)
+    })
 }
 
 /// The root over complete nodes given left to right, widest first; `None` over none.
