@@ -464,6 +464,7 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
+    use crate::tree::NodeId;
 
     /// Answers every node with the same hash and counts the reads.
     #[derive(Default)]
