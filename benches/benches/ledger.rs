@@ -38,7 +38,7 @@ use tally_store::{
     SegmentLog, SegmentReader, scan,
 };
 use tally_tlog::VerifierKey;
-use tally_verify::{FirstBad, Item, Trust, Verdict, verify_ledger};
+use tally_verify::{FirstBad, Item, Judge, Trust, Verdict, verify_ledger};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
@@ -160,7 +160,7 @@ fn ledger(c: &mut Criterion) {
     group.bench_function("verify", |b| {
         b.iter(|| {
             let items = scan(dir.path()).expect("a log").filter_map(item);
-            let report = verify_ledger(items, &trust, |_| {});
+            let report = verify_ledger(items, Judge::new(trust.clone()), |_| {});
             assert_eq!((report.verdict, report.size.as_u64()), (Verdict::Valid, EVENTS as u64));
         });
     });

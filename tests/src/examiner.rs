@@ -5,7 +5,7 @@ use std::path::Path;
 use tally_protocol::{Origin, Position};
 use tally_store::{ScanError, Scanned, SegmentReader, scan};
 use tally_tlog::VerifierKey;
-use tally_verify::{FirstBad, Item, Report, Trust, Verdict, verify_ledger};
+use tally_verify::{FirstBad, Item, Judge, Report, Trust, Verdict, verify_ledger};
 
 /// Judges a data directory by a trusted key.
 ///
@@ -14,7 +14,7 @@ use tally_verify::{FirstBad, Item, Report, Trust, Verdict, verify_ledger};
 pub fn verify(data: &Path, key: &VerifierKey) -> Report {
     let origin = Origin::new(key.name().as_str()).expect("a log key is named after its ledger");
     let trust = Trust { origin, keys: vec![key.clone()], earlier: Vec::new() };
-    let mut report = verify_ledger(groups(data).into_iter(), &trust, |_| {});
+    let mut report = verify_ledger(groups(data).into_iter(), Judge::new(trust), |_| {});
     let mark = tally_store::claim(data).expect("the mark can be read");
     let Some(mark) = mark else { return report };
     let torn = report.first_bad.as_ref().is_some_and(|bad| bad.rule == "frame");

@@ -22,6 +22,7 @@ use std::time::Duration;
 use tally_coordination::{Archive, Rows as Generation, State};
 use tally_protocol::{Origin, Position, TreeSize};
 use tally_store::{FileError, LogReader, Rows, RowsError, RowsId, RowsView, Step};
+use tempfile::TempDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::history::{HistoryError, fold_on, parse};
@@ -130,7 +131,7 @@ impl StateRows {
         Ok(Some((rows, state)))
     }
 
-    fn open_rows(dir: &Path, origin: &Origin) -> Result<Self, ArchiveError> {
+    fn open_rows(dir: &Path, origin: &Origin) -> Result<Self, RowsError> {
         let name = format!("state of {origin}");
         let id = RowsId { name, version: Generation::VERSION, start: Position(0) };
         // Their cursor never moves: how far they go is one of them.
@@ -224,6 +225,41 @@ impl StateRows {
         tracing::warn!("appends wait until the state is archived");
         let all = u32::try_from(MAX_IN_FLIGHT).expect("few");
         Arc::clone(places).acquire_many_owned(all).await.ok()
+    }
+}
+
+/// The events of a generation, for whoever folds a long log once: so many are in memory, about a
+/// gigabyte of objects at most, and a log that has fewer is never written.
+pub const SCRATCH_GENERATION: NonZeroU64 = NonZeroU64::new(524_288).expect("not zero");
+
+/// Older generations of a state that is folded once, in a directory that goes when this does.
+#[derive(Debug)]
+pub struct ScratchRows {
+    rows: StateRows,
+    _directory: TempDir,
+}
+
+impl ScratchRows {
+    /// For a log from its beginning, in the system's directory for temporary files (`TMPDIR`); with its
+    /// first state, of generations of `every` so many events.
+    ///
+    /// # Errors
+    /// [`RowsError`]: no room, or no right, to make files there.
+    pub fn new(origin: &Origin, every: NonZeroU64) -> Result<(Self, State), RowsError> {
+        let made = tempfile::Builder::new().prefix("tally-state-").tempdir();
+        let place = std::env::temp_dir();
+        let _directory = made.map_err(FileError::at(Step::Create, &place))?;
+        let rows = StateRows::open_rows(&_directory.path().join("state"), origin)?;
+        let state = rows.resume(origin, every).expect("new rows are whole");
+        Ok((Self { rows, _directory }, state))
+    }
+
+    /// Writes the generations that a state has closed, which it lets go of when it folds on.
+    ///
+    /// # Errors
+    /// [`RowsError`]: they stay in memory.
+    pub fn write(&self, state: &State) -> Result<(), RowsError> {
+        self.rows.write_all(state)
     }
 }
 

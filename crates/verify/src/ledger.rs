@@ -1,4 +1,4 @@
-//! The examination of a ledger, in one pass and constant memory beside the state of its objects.
+//! The examination of a ledger, in one pass and constant memory beside the judge's state.
 //!
 //! Events are taken in chunks. While one is read and some are parsed and their signatures checked, the
 //! chunk whose turn it is is judged in order: chain, rules, tree.
@@ -10,7 +10,7 @@ use tally_protocol::{ChainHash, Event, TreeSize};
 use tally_tlog::Hash;
 
 use crate::examine::{Examined, WORK_EVENTS, examine_here};
-use crate::judge::{Judge, Trust};
+use crate::judge::Judge;
 use crate::ordered::in_order;
 use crate::report::{FirstBad, Report};
 
@@ -32,14 +32,13 @@ pub enum Item {
     },
 }
 
-/// Judges a log. `items` come from the store, or end with what the store could not read;
-/// `progress` is told how many events were judged.
+/// Judges a log, from where the judge stands. `items` come from the store, or end with what the store
+/// could not read; `progress` is shown the judge again and again.
 pub fn verify_ledger(
     mut items: impl Iterator<Item = Result<Item, FirstBad>> + Send,
-    trust: &Trust,
-    mut progress: impl FnMut(TreeSize),
+    mut judge: Judge,
+    mut progress: impl FnMut(&Judge),
 ) -> Report {
-    let mut judge = Judge::new(trust.clone());
     let mut at_end = false;
     let next = || {
         let chunk = (!at_end).then(|| next_chunk(&mut items))?;
@@ -48,7 +47,7 @@ pub fn verify_ledger(
     };
     let bad = in_order(next, examine_chunk, |chunk| {
         let judged = judge_chunk(&mut judge, chunk);
-        progress(judge.size());
+        progress(&judge);
         match judged {
             Ok(()) => ControlFlow::Continue(()),
             Err(bad) => ControlFlow::Break(bad),

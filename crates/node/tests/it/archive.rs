@@ -6,9 +6,13 @@ use std::num::NonZeroU64;
 use std::path::Path;
 
 use tally_coordination::State;
+use tally_node::archive::ScratchRows;
 use tally_node::history::fold_state;
 use tally_node::{Config, Node};
-use tally_protocol::EnvelopeId;
+use tally_protocol::{ChainHash, EnvelopeId, Position};
+use tally_store::ReadLimit;
+use tally_tlog::Frontier;
+use tally_verify::{Judge, Trust, examine};
 
 use crate::author::{Author, origin, signer};
 
@@ -174,4 +178,37 @@ async fn rows_of_another_log_are_not_believed() {
     one.keep_rows(&kept);
     other.put_rows(&kept);
     assert_eq!(reopened(&other).await, (0, 40));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_judge_over_rows_comes_to_what_one_in_memory_does() {
+    let mut ledger = Ledger::new();
+    ledger.grow(60).await;
+    let node = open(ledger.dir.path());
+    let trust = Trust { origin: origin(), keys: Vec::new(), earlier: Vec::new() };
+    let generation = NonZeroU64::new(GENERATION).expect("not zero");
+    let (rows, state) = ScratchRows::new(&origin(), generation).expect("a temporary directory");
+    let chain = ChainHash::genesis(&origin());
+    let mut kept = Judge::resume(trust.clone(), state, chain, Frontier::new());
+    let mut all = Judge::new(trust);
+    let everything = ReadLimit { events: usize::MAX, bytes: usize::MAX };
+    let events = node.read(Position(0), everything).expect("it reads");
+    assert!(events.len() >= 60);
+    for events in events.chunks(5) {
+        for examined in examine(events.to_vec()) {
+            kept.event(examined, |_, _| {}).expect("it holds");
+        }
+        for examined in examine(events.to_vec()) {
+            all.event(examined, |_, _| {}).expect("it holds");
+        }
+        rows.write(kept.state()).expect("room on the disk");
+        // What is written is let go of with the next event.
+        assert!(kept.state().waiting_generations() <= 1);
+        assert_eq!(kept.state().digest(), all.state().digest());
+    }
+    for id in &ledger.said {
+        assert_eq!(kept.state().intent(id), all.state().intent(id));
+    }
+    assert_eq!(kept.finish().decisions, all.finish().decisions);
+    node.shut_down().await;
 }

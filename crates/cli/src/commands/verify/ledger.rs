@@ -9,6 +9,7 @@ use tally_verify::{
     Decisions, FirstBad, Item, Report, StateDigests, Trust, Verdict, verify_ledger,
 };
 
+use super::rows::judge;
 use crate::error::CliError;
 use crate::keys::{log_key_in, parse_origin};
 use crate::output::Output;
@@ -39,13 +40,24 @@ pub(crate) fn verify_directory(
     let trust = Trust { origin: origin.clone(), keys: key.into_iter().collect(), earlier };
     let bar = output.progress("verifying", mark.map_or(0, |mark| mark.size.as_u64()));
     let items = items(frames, &origin);
-    let mut report = verify_ledger(items, &trust, |size| bar.set_position(size.as_u64()));
+    let (judge, rows) =
+        judge(trust, mark.map_or(0, |mark| mark.size.as_u64()).max(most_events(data)))?;
+    let mut report = verify_ledger(items, judge, |judge| {
+        bar.set_position(judge.size().as_u64());
+        rows.follow(judge);
+    });
     bar.finish_and_clear();
     hold_to_mark(&mut report, data, mark)?;
     if own_key && report.verdict == Verdict::Valid {
         output.say("note: believed log.pub beside the data; pass --log-key to check against a key that you got elsewhere");
     }
     Ok(report)
+}
+
+/// Most events that the files have room for: an event has a key, a signature, an id and a chain.
+fn most_events(data: &Path) -> u64 {
+    let files = std::fs::read_dir(data.join("log")).into_iter().flatten().flatten();
+    files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum::<u64>() / 192
 }
 
 fn unknown_origin(data: &Path) -> Result<Origin, CliError> {

@@ -7,6 +7,7 @@ mod bundle;
 mod evidence;
 mod ledger;
 mod receipt;
+mod rows;
 mod server;
 mod tiles;
 mod witnesses;

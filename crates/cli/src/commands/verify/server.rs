@@ -5,6 +5,7 @@ use tally_protocol::Event;
 use tally_tlog::{Checkpoint, SignedCheckpoint, TreeSize, VerifierKey};
 use tally_verify::{FirstBad, Judge, Report, Trust, examine};
 
+use super::rows::judge;
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -22,8 +23,11 @@ pub(super) async fn verify(
         output.say("note: believed the key that the ledger names; pass --log-key to check against one that you got elsewhere");
     }
     let keys = vec![client.log_key().clone()];
-    let mut judge = Judge::new(Trust { origin: client.origin().clone(), keys, earlier });
-    let Some(head) = client.head().await?.checkpoint else { return Ok((judge.finish(), None)) };
+    let trust = Trust { origin: client.origin().clone(), keys, earlier };
+    let Some(head) = client.head().await?.checkpoint else {
+        return Ok((Judge::new(trust).finish(), None));
+    };
+    let (mut judge, rows) = judge(trust, head.size().as_u64())?;
     let bar = output.progress("verifying", head.size().as_u64());
     let mut messages = client.replicate(tally_protocol::Position(0)).await?;
     while judge.size() < head.size() {
@@ -33,6 +37,7 @@ pub(super) async fn verify(
             return Ok((judge.report(Some(bad)), Some(head.signed().clone())));
         }
         bar.set_position(judge.size().as_u64());
+        rows.follow(&judge);
     }
     bar.finish_and_clear();
     let note = head.signed().to_bytes();

@@ -12,6 +12,7 @@ use tally_tlog::{
 };
 use tally_verify::{FirstBad, Judge, Report, Trust, examine};
 
+use super::rows::{Rows, judge};
 use crate::error::CliError;
 use crate::keys::read_bytes;
 
@@ -36,8 +37,9 @@ pub(super) fn verify(
     let origin = named.unwrap_or(claimed);
     let trust = Trust { origin, keys: key.into_iter().collect(), earlier };
     let judged = !trust.keys.is_empty();
-    let mut reading = Reading { directory, judge: Judge::new(trust), nodes: HashMap::new() };
     let size = signed.unverified().size;
+    let (judge, rows) = judge(trust, size.as_u64())?;
+    let mut reading = Reading { directory, judge, rows, nodes: HashMap::new() };
     let mut read = || {
         TilePath::entry_tiles(size).try_for_each(|tile| reading.entries(tile))?;
         TilePath::hash_tiles(size).try_for_each(|tile| reading.hashes(tile))?;
@@ -53,6 +55,7 @@ pub(super) fn verify(
 struct Reading<'a> {
     directory: &'a Path,
     judge: Judge,
+    rows: Rows,
     /// The tree over the events, computed again.
     nodes: HashMap<NodeId, Hash>,
 }
@@ -79,6 +82,7 @@ impl Reading<'_> {
                 nodes.insert(id, hash);
             })?;
         }
+        self.rows.follow(&self.judge);
         Ok(())
     }
 
