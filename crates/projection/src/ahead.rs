@@ -17,7 +17,7 @@ use tally_store::ReadLimit;
 use crate::entry::Entry;
 use crate::source::{Asked, Batch, FOLD_LIMIT, Source, SourceError};
 
-/// Most that a thread reads at once.
+/// Most that a thread reads at once, and a fold gets at once.
 const PIECE: ReadLimit = ReadLimit { events: 2_048, bytes: 2 << 20 };
 
 /// Pieces for each core that are being read or wait to be folded: what bounds the memory.
@@ -35,7 +35,7 @@ pub(crate) struct ReadAhead {
 
 impl ReadAhead {
     /// Hands out the first events of a stretch if it is short, all of them if it is long; fewer if
-    /// `fold` breaks. All that it gets at once is not more than [`FOLD_LIMIT`].
+    /// `fold` breaks.
     pub(crate) fn hand_out<T>(
         &mut self,
         source: &dyn Source,

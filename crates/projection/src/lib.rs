@@ -13,6 +13,8 @@
 //! - A [`Runner`] drives a [`Projection`] from a [`Source`]: catching up and following live are one
 //!   path. It can be held at a position and cancelled, and says how far it is, how fast, and what is
 //!   in its way.
+//! - A long way behind the head, all cores read ahead of a fold, and make ready what it asks of most
+//!   events ([`Asked`]); it gets them in order, on its own thread.
 //! - [`determinism`] folds one history in many ways and demands one result.
 //!
 //! An event that a fold cannot take stops nothing: it is put in quarantine with the reason, its

@@ -164,3 +164,20 @@ fn memory_begins_again_in_the_middle() {
     assert_eq!(runner.status().quarantined, 1);
     assert_eq!(value.read().expect("no panic").0.next, EVENTS);
 }
+
+#[test]
+fn what_is_held_stands_until_it_is_released() {
+    let source = Growing { most: usize::MAX, ..Growing::new(HISTORY.clone(), EVENTS, false) };
+    let projection = InMemory::<InOrder>::new("in order");
+    let value = projection.value().clone();
+    let runner = start(projection, &source);
+    let next = || value.read().expect("no panic").next;
+    while runner.status().cursor.0 < EVENTS {
+        let held = runner.hold(Position(0)).expect("it runs");
+        assert_eq!(next(), held.0);
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(next(), held.0);
+        runner.release();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
