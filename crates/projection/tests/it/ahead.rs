@@ -175,7 +175,7 @@ fn what_is_held_stands_until_it_is_released() {
     while runner.status().cursor.0 < EVENTS {
         let held = runner.hold(Position(0)).expect("it runs");
         assert_eq!(next(), held.0);
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(20));
         assert_eq!(next(), held.0);
         runner.release();
         std::thread::sleep(Duration::from_millis(1));
