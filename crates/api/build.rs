@@ -22,7 +22,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .bytes(".tally.v1.LogReceipt")
         .bytes(".tally.v1.ReplicateResponse")
         .bytes(".tally.v1.SignedTree")
-        .bytes(".tally.v1.AppendStreamResponse");
+        .bytes(".tally.v1.AppendStreamResponse")
+        .extern_path(".tally.v1.AppendStreamRequest", "crate::stream::AppendStreamRequest");
     // What an author signs is generated in one place only.
     let envelope = files.file.iter().find(|file| file.name().ends_with("envelope.proto"));
     for message in &envelope.ok_or("envelope.proto is imported")?.message_type {

@@ -7,10 +7,12 @@ mod convert;
 mod moment;
 pub mod provenance;
 mod receipt;
+mod stream;
 
 pub use convert::{BadAnswer, lineage_request, search_scope};
 pub use moment::{moment, wire_moment};
 pub use receipt::{BadReceipt, LogReceipt};
+pub use stream::MAX_STREAM_ENVELOPES;
 pub use tonic_types;
 
 /// Generated code of `proto/tally/v1`, the services.
@@ -22,6 +24,7 @@ pub mod v1 {
         clippy::allow_attributes,
         reason = "generated; the .proto file documents it"
     )]
+    pub use crate::stream::AppendStreamRequest;
     include!(concat!(env!("OUT_DIR"), "/tally.v1.rs"));
 }
 

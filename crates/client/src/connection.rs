@@ -256,8 +256,8 @@ impl Client {
     /// [`Error`] when there is no stream; what was sent already may be in the log.
     pub async fn append_stream(&self, envelopes: Vec<SignedEnvelope>) -> Result<Appends, Error> {
         let envelope = |signed: &SignedEnvelope| signed.clone().into();
-        let request = |some: &[SignedEnvelope]| AppendStreamRequest {
-            envelopes: some.iter().map(envelope).collect(),
+        let request = |some: &[SignedEnvelope]| {
+            AppendStreamRequest::from(some.iter().map(envelope).collect::<Vec<_>>())
         };
         let requests: Vec<_> = messages(&envelopes).map(request).collect();
         let requests = tokio_stream::iter(requests);

@@ -21,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::status::{Answer, absent, invalid, stopping};
+use crate::status::{Answer, absent, invalid, stopping, too_many};
 
 /// Batches that wait for a slow reader of a stream.
 pub(crate) const BATCHES_AHEAD: usize = 4;
@@ -195,7 +195,7 @@ struct Waiting {
 async fn take_in(
     node: Node,
     requests: Streaming<AppendStreamRequest>,
-    to: mpsc::Sender<Waiting>,
+    to: mpsc::Sender<Result<Waiting, Status>>,
     mut stopping: watch::Receiver<bool>,
 ) {
     // The end of the stream, or a sender that is gone: what was taken in is still answered.
@@ -206,18 +206,26 @@ async fn take_in(
             request = envelopes.next() => request,
             _ = stopping.wait_for(|stopping| *stopping) => return,
         };
-        let Some(AppendStreamRequest { envelopes: mut gathered }) = request else { return };
+        let Some(AppendStreamRequest { envelopes: mut gathered, mut left_out }) = request else {
+            return;
+        };
+        if left_out > 0 {
+            gathered.clear();
+        }
         // What else has come in the meantime.
         let bytes = |envelopes: &[WireEnvelope]| -> usize {
             envelopes.iter().map(|envelope| envelope.payload.len()).sum()
         };
         let mut gathered_bytes = bytes(&gathered);
-        while gathered.len() < MAX_PARCEL && gathered_bytes < GATHERED_BYTES {
+        while left_out == 0 && gathered.len() < MAX_PARCEL && gathered_bytes < GATHERED_BYTES {
             tokio::select! {
                 biased;
                 Some(more) = envelopes.next() => {
-                    gathered_bytes += bytes(&more.envelopes);
-                    gathered.extend(more.envelopes);
+                    left_out = more.left_out;
+                    if left_out == 0 {
+                        gathered_bytes += bytes(&more.envelopes);
+                        gathered.extend(more.envelopes);
+                    }
                 }
                 () = std::future::ready(()) => break,
             }
@@ -225,9 +233,14 @@ async fn take_in(
         let mut gathered = gathered.into_iter().peekable();
         while gathered.peek().is_some() {
             let waiting = enqueue(&node, gathered.by_ref().take(MAX_PARCEL)).await;
-            if to.send(waiting).await.is_err() {
+            if to.send(Ok(waiting)).await.is_err() {
                 return;
             }
+        }
+        if left_out > 0 {
+            // Nothing of that message, and nothing behind it.
+            let _gone = to.send(Err(too_many(left_out))).await;
+            return;
         }
     }
 }
@@ -241,11 +254,18 @@ async fn enqueue(node: &Node, envelopes: impl Iterator<Item = WireEnvelope>) -> 
 
 /// Answers in the order of the envelopes.
 async fn answer_all(
-    mut waiting: mpsc::Receiver<Waiting>,
+    mut waiting: mpsc::Receiver<Result<Waiting, Status>>,
     to: mpsc::Sender<Result<AppendStreamResponse, Status>>,
 ) {
     let mut index = 0;
-    while let Some(Waiting { parsed, appending }) = waiting.recv().await {
+    while let Some(taken) = waiting.recv().await {
+        let Waiting { parsed, appending } = match taken {
+            Ok(waiting) => waiting,
+            Err(status) => {
+                let _gone = to.send(Err(status)).await;
+                return;
+            }
+        };
         let mut receipts = match appending {
             Ok(appending) => Ok(appending.receipts().await.into_iter()),
             Err(error) => Err(Answer::from(error)),

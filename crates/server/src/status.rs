@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tally_api::ERROR_DOMAIN;
 use tally_api::tonic_types::{ErrorDetails, StatusExt};
 use tally_api::v1::Refused;
+use tally_api::{ERROR_DOMAIN, MAX_STREAM_ENVELOPES};
 use tally_coordination::{Cause, Refusal};
 use tally_node::history::HistoryError;
 use tally_node::projections::{AskError, ManageError};
@@ -227,6 +227,16 @@ pub(crate) fn invalid(field: &'static str, message: &'static str) -> Status {
 pub(crate) fn too_large(what: &'static str) -> Status {
     let message = format!("the {what} is too large for one answer; read the log and fold it");
     Answer::new(Code::OutOfRange, "answer-too-large", message).field(what).into()
+}
+
+/// A message of an append stream with so many envelopes more than may be in one.
+pub(crate) fn too_many(left_out: usize) -> Status {
+    let message = format!(
+        "request: envelopes: {} are more than the {MAX_STREAM_ENVELOPES} of one message, and nothing \
+         of it or behind it was taken in; send them in several messages",
+        MAX_STREAM_ENVELOPES + left_out
+    );
+    Answer::new(Code::InvalidArgument, "request", message).field("envelopes").into()
 }
 
 /// Nothing with this id is in the ledger.

@@ -170,8 +170,8 @@ impl Stream for Messages {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut ready = Vec::new();
         let count = std::task::ready!(self.0.poll_recv_many(cx, &mut ready, MESSAGE_ENVELOPES));
-        let envelopes = ready.into_iter().filter_map(|request| request.envelope).collect();
-        Poll::Ready((count > 0).then_some(AppendStreamRequest { envelopes }))
+        let envelopes: Vec<_> = ready.into_iter().filter_map(|request| request.envelope).collect();
+        Poll::Ready((count > 0).then(|| envelopes.into()))
     }
 }
 
