@@ -32,7 +32,9 @@ use crate::repair::Files;
 use crate::rng::Rng;
 
 pub use manifest::manifest;
-pub use questions::{data_uri, graph, provenance_answer, provenance_question};
+pub use questions::{
+    data_uri, graph, graph_row, graph_rows, provenance_answer, provenance_question,
+};
 
 /// Every shape of a message, as the protocol pins them: name, id, payload.
 const GOLDEN: &str = include_str!("../../../crates/protocol/tests/golden/payloads.txt");

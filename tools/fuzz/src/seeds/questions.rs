@@ -1,5 +1,6 @@
 //! Questions to the provenance graph, and answers of it.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use prost::Message as _;
@@ -23,6 +24,20 @@ pub fn graph() -> &'static Graph {
         graph
     });
     &GRAPH
+}
+
+/// The rows of that graph.
+pub fn graph_rows() -> &'static BTreeMap<Vec<u8>, Vec<u8>> {
+    static ROWS: LazyLock<BTreeMap<Vec<u8>, Vec<u8>>> =
+        LazyLock::new(|| graph().fresh_rows().collect());
+    &ROWS
+}
+
+/// One of these rows, behind its number.
+pub fn graph_row(rng: &mut Rng) -> Vec<u8> {
+    let which = rng.below(graph_rows().len());
+    let row = graph_rows().values().nth(which).expect("one of them");
+    [&(which as u16).to_be_bytes()[..], row].concat()
 }
 
 /// The URI of data that some of them name.

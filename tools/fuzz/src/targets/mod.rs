@@ -8,6 +8,7 @@ mod contradictions;
 mod documents;
 mod files;
 mod foreign;
+mod graph;
 mod interop;
 mod keys;
 mod proofs;
@@ -26,6 +27,7 @@ pub use contradictions::{evidence, replication};
 pub use documents::{policy, schemas};
 pub use files::{manifest, submission, trace};
 pub use foreign::{agent_card, openlineage_events, prov_json};
+pub use graph::graph_rows;
 pub use interop::{cose_key, cose_receipt, dsse};
 pub use keys::{did_key, origin, pem, secret_key, verifier_key};
 pub use proofs::{consistency_proof, inclusion_proof};
@@ -193,6 +195,7 @@ targets! {
     provenance_question: seeds::provenance_question, as_it_is, Grammar::Protobuf { skip: 1 },
         MESSAGES;
     provenance_answer: seeds::provenance_answer, as_it_is, Grammar::Text, VIEWS;
+    graph_rows: seeds::graph_row, as_it_is, Grammar::Bytes, BUNDLES;
 }
 
 /// The target of this name.

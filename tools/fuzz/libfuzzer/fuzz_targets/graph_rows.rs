@@ -1,0 +1,9 @@
+//! `graph_rows` under libFuzzer.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tally_fuzz::targets;
+
+fuzz_target!(|data: &[u8]| {
+    let _ = targets::graph_rows(data);
+});
