@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use tally_protocol::Position;
 use tally_store::{Change, MEMTABLE_EVENTS, Quarantined, Rows, RowsError, RowsId, RowsState};
@@ -93,16 +94,37 @@ fn open(dir: &Path, size: u64) -> (Rows, RowsState) {
     Rows::open(dir, id, TreeSize::new(size)).expect("open")
 }
 
+/// What a process that is killed now leaves: all files at one moment, in which the engine, which tidies
+/// up in the background, has changed none of them.
 fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("create");
-    for entry in fs::read_dir(from).expect("list") {
-        let entry = entry.expect("entry");
-        let to = to.join(entry.file_name());
-        match entry.file_type().expect("a type").is_dir() {
-            true => copy(&entry.path(), &to),
-            false => drop(fs::copy(entry.path(), to).expect("copy")),
+    loop {
+        let before = files(from);
+        let copied = before.iter().try_for_each(|(path, ..)| {
+            let to = to.join(path.strip_prefix(from).expect("listed in it"));
+            fs::create_dir_all(to.parent().expect("in a directory"))?;
+            fs::copy(path, to).map(drop)
+        });
+        if copied.is_ok() && files(from) == before {
+            return;
+        }
+        fs::remove_dir_all(to).expect("remove");
+    }
+}
+
+/// The files in a directory: where, how long, and when they were changed.
+fn files(dir: &Path) -> Vec<(PathBuf, u64, SystemTime)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).expect("list") {
+        let path = entry.expect("entry").path();
+        match fs::metadata(&path) {
+            Ok(kind) if kind.is_dir() => found.extend(files(&path)),
+            Ok(file) => found.push((path, file.len(), file.modified().expect("a time"))),
+            // It went in the meantime.
+            Err(_) => {}
         }
     }
+    found.sort();
+    found
 }
 
 #[test]
