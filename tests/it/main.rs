@@ -12,6 +12,7 @@ mod distrust;
 mod exchange;
 mod fsck;
 mod interop;
+mod kept;
 mod market;
 mod mirror;
 mod operator;

@@ -3,8 +3,13 @@
 
 use std::collections::HashSet;
 
-use tally_api::v1::GetConsistencyProofRequest;
+use tally_api::MAX_STREAM_ENVELOPES;
+use tally_api::tonic_types::StatusExt;
+use tally_api::v1::append_stream_response::Result as Item;
+use tally_api::v1::append_stream_response::result::Outcome;
+use tally_api::v1::ledger_client::LedgerClient;
 use tally_api::v1::proofs_client::ProofsClient;
+use tally_api::v1::{AppendStreamRequest, GetConsistencyProofRequest};
 use tally_client::{Client, Error, Rejection, Subscription};
 use tally_protocol::{ChainHash, EnvelopeId, Event, Position, SignedEnvelope, TreeSize};
 use tally_tests::program::Server;
@@ -112,6 +117,41 @@ fn check_refusal(rejection: &Rejection) {
     assert_eq!(rejection.field, "intent.cancel.intent", "{rejection}");
     assert!(rejection.object.starts_with("envelope "), "{rejection}");
     assert!(rejection.message.contains("append what is referred to first"), "{rejection}");
+}
+
+/// Two bytes an envelope are more than thirty times that in memory: their number is bounded, and who
+/// sends too many is told so, behind the answers to what came before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_of_too_many_envelopes_is_refused_whole() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::start(directory.path());
+    let mut ledger = LedgerClient::connect(server.url.clone()).await.expect("a connection");
+    let mut author = Signer::new(1, &server.origin);
+    let empty = |count| AppendStreamRequest::from(vec![Default::default(); count]);
+    let good = AppendStreamRequest::from(vec![author.say(intent("before")).into()]);
+    let behind = AppendStreamRequest::from(vec![author.say(intent("behind")).into()]);
+    for too_many in [MAX_STREAM_ENVELOPES + 1, 2_000_000] {
+        let messages = [good.clone(), empty(MAX_STREAM_ENVELOPES), empty(too_many), behind.clone()];
+        let answers = ledger.append_stream(tokio_stream::iter(messages)).await.expect("a stream");
+        let mut answers = answers.into_inner();
+        let mut results = Vec::new();
+        let status = loop {
+            match answers.message().await {
+                Ok(answer) => results.extend(answer.expect("a status ends it").results),
+                Err(status) => break status,
+            }
+        };
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().contains("send them in several messages"), "{status}");
+        assert!(status.message().contains(&too_many.to_string()), "{status}");
+        let details = status.get_error_details();
+        let info = details.error_info().expect("a reason");
+        assert_eq!((&*info.reason, &*info.metadata["field"]), ("request", "envelopes"));
+        let is_appended = |result: &Item| matches!(result.outcome, Some(Outcome::Appended(_)));
+        assert_eq!(results.len(), 1 + MAX_STREAM_ENVELOPES, "what came before is answered");
+        assert_eq!(results.iter().filter(|result| is_appended(result)).count(), 1);
+    }
+    assert_eq!(server.client().await.head().await.expect("a head").size, TreeSize::new(1));
 }
 
 /// Says more, one by one, while others follow.

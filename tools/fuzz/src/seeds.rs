@@ -1,5 +1,6 @@
 //! Valid inputs, made from numbers: what the other inputs are changed from.
 
+mod kept;
 mod manifest;
 mod questions;
 
@@ -31,6 +32,7 @@ use tally_witness::AddCheckpoint;
 use crate::repair::Files;
 use crate::rng::Rng;
 
+pub use kept::{GENERATION, state, state_row};
 pub use manifest::manifest;
 pub use questions::{
     data_uri, graph, graph_row, graph_rows, provenance_answer, provenance_question,

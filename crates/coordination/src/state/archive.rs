@@ -339,8 +339,13 @@ fn part<T: Row>(key: &[u8]) -> T {
 }
 
 /// # Panics
-/// When no state wrote these bytes: a wrong answer would admit what the rules refuse.
+/// When no state wrote these bytes.
 fn of_row<T: Row>(row: &[u8]) -> T {
-    let read = T::of_row(row);
-    read.unwrap_or_else(|| panic!("{ArchiveDamaged}"))
+    T::of_row(row).unwrap_or_else(|| damaged())
+}
+
+/// # Panics
+/// Always: a wrong answer would admit what the rules refuse.
+pub(super) fn damaged() -> ! {
+    panic!("{ArchiveDamaged}")
 }

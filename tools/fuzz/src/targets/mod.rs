@@ -14,6 +14,7 @@ mod keys;
 mod proofs;
 mod questions;
 mod signed;
+mod state;
 mod store;
 mod text;
 mod wire;
@@ -33,6 +34,7 @@ pub use keys::{did_key, origin, pem, secret_key, verifier_key};
 pub use proofs::{consistency_proof, inclusion_proof};
 pub use questions::{provenance_answer, provenance_question};
 pub use signed::{envelope, event, message_json, signed_envelope};
+pub use state::state_rows;
 pub use store::{ledger, mark, segment};
 pub use text::{checkpoint, log_proof, note, state_digest};
 pub use wire::{answers, append_response, requests};
@@ -196,6 +198,7 @@ targets! {
         MESSAGES;
     provenance_answer: seeds::provenance_answer, as_it_is, Grammar::Text, VIEWS;
     graph_rows: seeds::graph_row, as_it_is, Grammar::Bytes, BUNDLES;
+    state_rows: seeds::state_row, as_it_is, Grammar::Bytes, BUNDLES;
 }
 
 /// The target of this name.
