@@ -203,7 +203,11 @@ impl StateRows {
                     }
                     drop(held);
                     tokio::select! {
-                        changed = snapshots.changed() => if changed.is_err() { break },
+                        changed = snapshots.changed() => if changed.is_err() {
+                            // Nothing is appended any more; others may still read what is there.
+                            let _told = (&mut stopped).await;
+                            break;
+                        },
                         _ = &mut stopped => break,
                     }
                 }

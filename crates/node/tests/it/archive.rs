@@ -5,10 +5,15 @@ use std::fs;
 use std::num::NonZeroU64;
 use std::path::Path;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
 use tally_coordination::State;
 use tally_node::archive::ScratchRows;
 use tally_node::history::fold_state;
-use tally_node::{Config, Node};
+use tally_node::{Config, Node, Recipe};
+use tally_projection::{Draft, Entry, Fold, Poison};
 use tally_protocol::{ChainHash, EnvelopeId, Position};
 use tally_store::ReadLimit;
 use tally_tlog::Frontier;
@@ -211,4 +216,47 @@ async fn a_judge_over_rows_comes_to_what_one_in_memory_does() {
     }
     assert_eq!(kept.finish().decisions, all.finish().decisions);
     node.shut_down().await;
+}
+
+/// Folds the last event only once the ledger is closing, and reads an old object then.
+#[derive(Clone, Default)]
+struct Late {
+    last: Position,
+    asked: Arc<OnceLock<(State, EnvelopeId)>>,
+    found: Arc<AtomicBool>,
+}
+
+impl Fold for Late {
+    fn name(&self) -> &str {
+        "late"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn fold(&self, entry: &Entry, _: &mut Draft<'_>) -> Result<(), Poison> {
+        if entry.position() == self.last {
+            let (state, id) = self.asked.wait();
+            std::thread::sleep(Duration::from_millis(500));
+            self.found.store(state.intent(id).is_some(), Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_while_the_ledger_closes_reads_old_objects_too() {
+    let mut ledger = Ledger::new();
+    ledger.grow(5 * GENERATION as usize).await;
+    let late = Late { last: Position(5 * GENERATION), ..Late::default() };
+    let generation = NonZeroU64::new(GENERATION).expect("not zero");
+    let projections = vec![Recipe::stored(late.clone()).0];
+    let own = Config::new(ledger.dir.path().to_owned(), origin(), signer());
+    let node = Node::open(Config { generation, projections, ..own }, |_| {}).expect("opens");
+    node.append(ledger.author.intent("the last")).await.expect("appended");
+    let asked = (node.snapshot().state.clone(), ledger.said[0]);
+    assert!(late.asked.set(asked).is_ok());
+    node.shut_down().await;
+    assert!(late.found.load(Ordering::SeqCst));
 }
