@@ -65,9 +65,10 @@ impl Memtable {
         }
     }
 
-    /// Whether it is worth a table.
-    pub(crate) fn is_full(&self) -> bool {
-        self.bytes >= MEMTABLE_BYTES || self.cursor.0 - self.written.0 >= MEMTABLE_EVENTS
+    /// Whether it is worth a table before what ends here is taken in, too.
+    pub(crate) fn is_full_before(&self, next: Position) -> bool {
+        let events = next.0.saturating_sub(self.written.0);
+        self.bytes >= MEMTABLE_BYTES || events > MEMTABLE_EVENTS
     }
 
     /// Whether there is nothing to write, not even a cursor.

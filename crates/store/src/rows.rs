@@ -7,7 +7,7 @@
 //! What is committed stands in memory, for everyone to read, until it is worth a table: rows, cursor
 //! and quarantine are then written sorted, all or none of them, past the engine's own memory and journal.
 //! A killed process loses what was not written: its next start folds that tail again, at most
-//! [`MEMTABLE_EVENTS`] events and [`MEMTABLE_BYTES`] bytes of rows.
+//! [`MEMTABLE_EVENTS`] events (or one commit), and [`MEMTABLE_BYTES`] bytes of rows with one commit.
 //!
 //! | key in the engine | value |
 //! |---|---|
@@ -261,7 +261,7 @@ impl Rows {
         if self.engine().is_none() {
             return Err(RowsError::Closed);
         }
-        if self.memtable().is_full() {
+        if self.memtable().is_full_before(next) {
             self.write_table()?;
         }
         let mut memtable = self.memtable.write().unwrap_or_else(PoisonError::into_inner);
