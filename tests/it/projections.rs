@@ -24,10 +24,11 @@ fn a_projection_is_listed_built_again_and_switched() {
     let listed = told(&desk, &["list"]);
     let names: Vec<_> = listed.as_array().expect("rows").iter().map(|row| &row["name"]).collect();
     assert_eq!(names, ["graph", "index"]);
-    for row in listed.as_array().expect("rows") {
-        assert_eq!((&row["build"], &row["quarantined"]), (&json!("v2-0"), &json!(0)), "{row}");
+    for (row, build) in listed.as_array().expect("rows").iter().zip(["v3-0", "v2-0"]) {
+        assert_eq!((&row["build"], &row["quarantined"]), (&json!(build), &json!(0)), "{row}");
+        assert_eq!(row["size"], 5, "what gathers to be folded is counted: {row}");
     }
-    for (name, build) in [("index", "v2-1"), ("graph", "v2-1"), ("index", "v2-2")] {
+    for (name, build) in [("index", "v2-1"), ("graph", "v3-1"), ("index", "v2-2")] {
         let row = told(&desk, &["rebuild", name, "--wait"])[0].clone();
         assert_eq!((&row["name"], &row["build"]), (&json!(name), &json!(build)), "{row}");
         assert_eq!((&row["cursor"], &row["lag"]), (&json!(5), &json!(0)), "{row}");

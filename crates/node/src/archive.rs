@@ -178,10 +178,12 @@ impl StateRows {
         Ok(())
     }
 
-    /// Writes generations as they become durable, until the ledger closes.
+    /// Writes generations as they become durable, until the ledger closes. `turned` tells where the last
+    /// of them ends.
     pub(crate) fn follow(
         self,
-        mut snapshots: watch::Receiver<Arc<Snapshot>>,
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+        mut turned: watch::Receiver<Position>,
         places: Arc<Semaphore>,
     ) -> Following {
         let (stop, mut stopped) = oneshot::channel::<()>();
@@ -192,18 +194,18 @@ impl StateRows {
         let thread = spawn("state archive", move || {
             runtime.block_on(async {
                 loop {
-                    let state = snapshots.borrow_and_update().state.clone();
+                    let state = snapshots.borrow().state.clone();
                     let held = self.hold_back(&state, &places).await;
                     if let Err(error) = self.write_all(&state) {
                         tracing::error!(%error, "the state can't be archived; tried again");
                         tokio::time::sleep(RETRY).await;
-                        if snapshots.has_changed().is_ok() {
-                            snapshots.mark_changed();
+                        if turned.has_changed().is_ok() {
+                            turned.mark_changed();
                         }
                     }
                     drop(held);
                     tokio::select! {
-                        changed = snapshots.changed() => if changed.is_err() {
+                        changed = turned.changed() => if changed.is_err() {
                             // Nothing is appended any more; others may still read what is there.
                             let _told = (&mut stopped).await;
                             break;
@@ -314,10 +316,13 @@ impl Archive for View {
         Box::new(rows.map(|row| row.unwrap_or_else(|error| self.shelf.stop(&error))))
     }
 
-    fn newer(&self) -> Option<(Position, Arc<dyn Archive>)> {
-        let Written { end, view } = self.shelf.written();
+    fn newer(&self, least: Position) -> Option<(Position, Arc<dyn Archive>)> {
+        let Written { end, view } = {
+            let written = self.shelf.written.lock().expect("nobody panics while holding it");
+            (written.end >= least).then(|| written.clone())?
+        };
         let shelf = Arc::clone(&self.shelf);
-        (end > Position(0)).then(|| (end, Arc::new(Self { view, shelf }) as Arc<dyn Archive>))
+        Some((end, Arc::new(Self { view, shelf })))
     }
 }
 

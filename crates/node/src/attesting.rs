@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tally_coordination::State;
 use tally_protocol::message::{Attest, Claim, ClaimSubject};
@@ -16,6 +17,7 @@ use tally_protocol::state_digest::STATE_DIGEST;
 use tally_protocol::{AgentId, Message, Position, StateDigest, TreeSize};
 use tally_tlog::NoteSigner;
 use tokio::sync::watch;
+use tokio::sync::watch::error::RecvError;
 
 use crate::history;
 use crate::node::{Snapshot, WeakNode};
@@ -31,6 +33,20 @@ const SMALL: u64 = 10_000;
 /// How many times its size a log beyond that grows between two digests.
 const GROWTH: u64 = 25;
 
+/// How long whoever follows the log at leisure lets it grow.
+const LEISURE: Duration = Duration::from_millis(20);
+
+/// Waits until the log has grown, and a little longer: the threads of those who follow it at leisure are
+/// not woken for every group.
+///
+/// # Errors
+/// [`RecvError`]: it grows no more.
+async fn grown(snapshots: &mut watch::Receiver<Arc<Snapshot>>) -> Result<(), RecvError> {
+    snapshots.changed().await?;
+    tokio::time::sleep(LEISURE).await;
+    Ok(())
+}
+
 /// States digests at intervals until the ledger closes.
 pub(crate) fn start(
     node: WeakNode,
@@ -39,6 +55,7 @@ pub(crate) fn start(
     interval: u64,
 ) -> JoinHandle<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
         .build()
         .expect("a runtime without I/O needs nothing from the operating system");
     let attesting = Attesting { node, snapshots, signer, interval };
@@ -101,7 +118,7 @@ impl Attesting {
             if now.tip.size >= size {
                 return Some(before);
             }
-            self.snapshots.changed().await.ok()?;
+            grown(&mut self.snapshots).await.ok()?;
         }
     }
 

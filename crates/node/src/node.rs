@@ -255,6 +255,9 @@ pub struct Snapshot {
     pub checkpoint: Bytes,
 }
 
+/// Pause before a graph that went back is asked again.
+const GOES_BACK: Duration = Duration::from_millis(1);
+
 /// A log receipt in plain types.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogReceipt {
@@ -343,7 +346,7 @@ impl Node {
         let epoch = writer.open_epoch("tally")?;
 
         let checkpoint = reader.checkpoint();
-        let (announce, snapshots) = announcing(&head.state, reader.tip(), checkpoint);
+        let (heads, snapshots, turned) = Heads::new(&head.state, reader.tip(), checkpoint);
         let (stopped_to, stopped) = watch::channel(None);
         let tree_reader = tree.reader();
         let state_signer = signer.clone();
@@ -354,7 +357,7 @@ impl Node {
             committer,
             watch: Arc::clone(&watch),
             clock: Arc::clone(&clock),
-            announce,
+            heads,
             stopped: stopped_to,
         };
         let pipeline = Some(Pipeline::start(parts));
@@ -362,7 +365,8 @@ impl Node {
             let (tree, snapshots) = (tree_reader.clone(), snapshots.clone());
             Witnessing::start(witnesses, &data, (&log_key, &origin), tree, snapshots)
         });
-        let door = Door { writer: None, pipeline, watch, stopped, witnessing, agent, state_rows };
+        let archived = (state_rows, turned);
+        let door = Door { writer: None, pipeline, watch, stopped, witnessing, agent, archived };
         let log = (log_key, reader, tree_reader);
         let own = (&*data, &clock, projections);
         let node = Self::assemble(log, own, snapshots.clone(), evidence, door)?;
@@ -404,9 +408,9 @@ impl Node {
 
         let stamp = Stamp { cosigner, clock: Arc::clone(&clock) };
         let checkpoint = stamp.cosigned(&reader.checkpoint());
-        let (snapshots_to, snapshots) = announcing(&head.state, reader.tip(), checkpoint);
+        let (heads, snapshots, turned) = Heads::new(&head.state, reader.tip(), checkpoint);
         let (stopped_to, stopped) = watch::channel(None);
-        let announce = Announce { snapshots: snapshots_to, stopped: stopped_to };
+        let announce = Announce { heads, stopped: stopped_to };
         let trust = Trust { origin, keys: vec![log_key.clone()], earlier: Vec::new() };
         let judge = Judge::resume(trust, head.state, head.chain, head.frontier);
         let tree_reader = tree.reader();
@@ -419,7 +423,7 @@ impl Node {
             stopped,
             witnessing: Witnessing::none(),
             agent: None,
-            state_rows,
+            archived: (state_rows, turned),
         };
         let log = (log_key, reader, tree_reader);
         let projections = (&*data, &clock, Vec::new());
@@ -439,8 +443,8 @@ impl Node {
         let (log, seen) = (Arc::clone(&reader), snapshots.clone());
         let projections = Projections::open(data, log, seen, clock, recipes)?;
         let places = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
-        let state_rows = door.state_rows.clone();
-        let archive = door.state_rows.follow(snapshots.clone(), Arc::clone(&places));
+        let (state_rows, turned) = door.archived;
+        let archive = state_rows.clone().follow(snapshots.clone(), turned, Arc::clone(&places));
         Ok(Self(Arc::new(Inner {
             log_key,
             writer: door.writer,
@@ -571,12 +575,26 @@ impl Node {
         size: TreeSize,
         ask: impl FnOnce(&Graph) -> T,
     ) -> Result<T, AskError> {
-        let graph = self.0.graph.at_least(size).await.ok_or(AskError::Stopped)?;
-        let graph = graph.read().expect("a fold that panics is caught");
-        let answer = ask(&graph);
-        match graph.failure() {
-            Some(failure) => Err(Arc::clone(failure).into()),
-            None => Ok(answer),
+        let mut ask = Some(ask);
+        loop {
+            let graph = self.0.graph.at_least(size).await.ok_or(AskError::Stopped)?;
+            let answered = {
+                let graph = graph.read().expect("a fold that panics is caught");
+                match graph.failure() {
+                    Some(failure) => return Err(Arc::clone(failure).into()),
+                    None if graph.next_position().0 < size.as_u64() => None,
+                    None => {
+                        let answer = ask.take().expect("asked once")(&graph);
+                        Some((answer, graph.failure().cloned()))
+                    }
+                }
+            };
+            match answered {
+                Some((_, Some(failure))) => return Err(failure.into()),
+                Some((answer, None)) => return Ok(answer),
+                // It went back to what is kept, because of an event that it can't fold.
+                None => tokio::time::sleep(GOES_BACK).await,
+            }
         }
     }
 
@@ -910,13 +928,37 @@ struct Door {
     stopped: watch::Receiver<Option<String>>,
     witnessing: Witnessing,
     agent: Option<AgentKey>,
-    state_rows: StateRows,
+    /// With where the last generation ends that the state closed.
+    archived: (StateRows, watch::Receiver<Position>),
 }
 
-type Announcing = (watch::Sender<Arc<Snapshot>>, watch::Receiver<Arc<Snapshot>>);
+/// Who hears of what became durable. Those who follow the log hear of every group; who archives the
+/// state hears of generations only, and is not woken in between.
+pub(crate) struct Heads {
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    turned: watch::Sender<Position>,
+}
 
-fn announcing(state: &State, tip: Tip, checkpoint: Bytes) -> Announcing {
-    watch::channel(Arc::new(Snapshot { state: state.clone(), tip, checkpoint }))
+type Told = (Heads, watch::Receiver<Arc<Snapshot>>, watch::Receiver<Position>);
+
+impl Heads {
+    fn new(state: &State, tip: Tip, checkpoint: Bytes) -> Told {
+        let snapshot = Arc::new(Snapshot { state: state.clone(), tip, checkpoint });
+        let ((snapshots, heard), (turned, ends)) =
+            (watch::channel(snapshot), watch::channel(state.turned()));
+        (Self { snapshots, turned }, heard, ends)
+    }
+
+    /// Lets everyone see a head that is durable.
+    pub(crate) fn announce(&self, head: Arc<Snapshot>) {
+        let turned = head.state.turned();
+        self.snapshots.send_replace(head);
+        self.turned.send_if_modified(|known| {
+            let is_later = turned > *known;
+            *known = turned.max(*known);
+            is_later
+        });
+    }
 }
 
 impl Snapshot {

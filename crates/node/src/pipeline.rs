@@ -28,7 +28,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::metrics::{self, CommitWatch};
-use crate::node::{AppendError, Snapshot};
+use crate::node::{AppendError, Heads, Snapshot};
 use crate::plan::Verdict;
 use crate::sequencer::{CommitError, Committer, Planned, Sequencer};
 
@@ -38,7 +38,7 @@ pub const MAX_GROUP_EVENTS: usize = 4_096;
 /// Most envelopes of one parcel: a group has room for several.
 pub const MAX_PARCEL: usize = 512;
 
-/// A thread does not check fewer signatures than this while more are waiting.
+/// A thread does not check fewer signatures than this while more are waiting, or others on their way.
 const WORTH_CHECKING: usize = 64;
 
 /// Planned groups that wait for the one being committed.
@@ -91,7 +91,7 @@ pub(crate) struct Parts {
     pub(crate) committer: Committer,
     pub(crate) watch: Arc<CommitWatch>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) announce: watch::Sender<Arc<Snapshot>>,
+    pub(crate) heads: Heads,
     pub(crate) stopped: watch::Sender<Option<String>>,
 }
 
@@ -103,10 +103,9 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     pub(crate) fn start(parts: Parts) -> Self {
-        let Parts { sequencer, committer, watch, clock, announce, stopped } = parts;
+        let Parts { sequencer, committer, watch, clock, heads, stopped } = parts;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let commits =
-            Commits { committer, watch, announce, stopped: stopped.clone(), broken: false };
+        let commits = Commits { committer, watch, heads, stopped: stopped.clone(), broken: false };
         let board = Board {
             sequencer: Some(Box::new(sequencer)),
             commits: Some(Box::new(commits)),
@@ -237,9 +236,17 @@ impl Board {
         has_turn && self.sequencer.is_some() && self.planned.len() < PLANNED_GROUPS
     }
 
-    /// What is checked too far ahead would only wait in memory.
+    /// What is checked too far ahead would only wait in memory; and a few envelopes gather while others
+    /// are on their way, because a small group costs more an envelope.
     fn can_verify(&self, cores: usize) -> bool {
-        !self.intake.is_empty() && self.checked.len() < 2 * cores
+        let worth = self.waiting >= WORTH_CHECKING || !self.is_busy();
+        !self.intake.is_empty() && worth && self.checked.len() < 2 * cores
+    }
+
+    /// Whether something was taken out of the intake and is not committed.
+    fn is_busy(&self) -> bool {
+        let at_rest = self.sequencer.is_some() && self.commits.is_some();
+        !at_rest || self.turn != self.ticket || !self.planned.is_empty()
     }
 
     /// Everything whose turn has come, up to a group.
@@ -275,9 +282,7 @@ impl Board {
 
     /// Whether nothing will come any more.
     fn is_done(&self) -> bool {
-        let at_rest = self.sequencer.is_some() && self.commits.is_some();
-        let empty = self.intake.is_empty() && self.turn == self.ticket && self.planned.is_empty();
-        self.closed && at_rest && empty
+        self.closed && self.intake.is_empty() && !self.is_busy()
     }
 }
 
@@ -429,7 +434,7 @@ fn plan(sequencer: &mut Sequencer, group: Vec<Checked>, clock: &dyn Clock) -> Bo
 struct Commits {
     committer: Committer,
     watch: Arc<CommitWatch>,
-    announce: watch::Sender<Arc<Snapshot>>,
+    heads: Heads,
     stopped: watch::Sender<Option<String>>,
     /// A commit failed: no other is tried.
     broken: bool,
@@ -488,7 +493,7 @@ impl Commits {
         let checkpoint = group.commit.checkpoint.clone();
         let state = planned.plan.next.state.clone();
         let snapshot = Arc::new(Snapshot { state, tip, checkpoint });
-        self.announce.send_replace(Arc::clone(&snapshot));
+        self.heads.announce(Arc::clone(&snapshot));
         metrics::committed(group.events.len());
         tracing::debug!(size = tip.size.as_u64(), events = group.events.len(), "committed");
         Ok(Some(snapshot))

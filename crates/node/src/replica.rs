@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::metrics;
-use crate::node::Snapshot;
+use crate::node::{Heads, Snapshot};
 
 /// Groups of the writer are kept as one as long as they have no more bytes than this together: one
 /// fdatasync for all of them.
@@ -177,7 +177,7 @@ pub struct Replica {
 
 /// Where a copy tells what it has come to.
 pub(crate) struct Announce {
-    pub(crate) snapshots: watch::Sender<Arc<Snapshot>>,
+    pub(crate) heads: Heads,
     /// Set when the copy had to stop, with the cause.
     pub(crate) stopped: watch::Sender<Option<String>>,
 }
@@ -323,7 +323,7 @@ impl Replica {
         self.tree.settle().map_err(ReplicaError::Disk)?;
         let state = self.durable.state().clone();
         let checkpoint = self.stamp.cosigned(&note);
-        self.announce.snapshots.send_replace(Arc::new(Snapshot { state, tip, checkpoint }));
+        self.announce.heads.announce(Arc::new(Snapshot { state, tip, checkpoint }));
         metrics::committed(group.events.len());
         Ok(())
     }

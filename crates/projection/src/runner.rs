@@ -19,6 +19,17 @@ pub const RETRY: Duration = Duration::from_secs(1);
 /// Longest wait for events between two looks at what the runner is told.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Longest that a projection at the head waits for more events before it folds the few that there
+/// are: small batches cost several times as much an event. Nobody who asks waits for that: see
+/// [`Runner::hurry`].
+const GATHER: Duration = Duration::from_millis(500);
+
+/// Time between two looks at how many they are.
+const GLANCE: Duration = Duration::from_millis(25);
+
+/// So many events are no longer few: whoever asks then waits for them.
+const FEW_EVENTS: u64 = 2_048;
+
 /// The rate is measured over at least this time.
 const RATE_TIME: Duration = Duration::from_secs(1);
 
@@ -116,6 +127,7 @@ pub fn catch_up(
             return Err(error);
         }
     }
+    projection.settle()?;
     Ok(())
 }
 
@@ -146,7 +158,9 @@ struct Inner {
     cancelled: bool,
     /// It goes no further than this.
     hold: Option<Position>,
-    /// It is at events, and has not looked at the above since.
+    /// Somebody waits until it is here.
+    wanted: Position,
+    /// It is at events, or has some that are not kept, and has not looked at the above since.
     folds: bool,
 }
 
@@ -169,8 +183,9 @@ impl Runner {
             last_error: None,
             unmoved_since: Instant::now(),
         };
-        let inner = Mutex::new(Inner { status, cancelled: false, hold: None, folds: true });
-        let shared = Arc::new(Shared { inner, changed: Condvar::new() });
+        let wanted = status.cursor;
+        let inner = Inner { status, cancelled: false, hold: None, wanted, folds: true };
+        let shared = Arc::new(Shared { inner: Mutex::new(inner), changed: Condvar::new() });
         let name = name.to_owned();
         let (thread, pace) = (format!("fold {name}"), Pace::new(projection.cursor()));
         let fold = Folding { name, shared: Arc::clone(&shared), projection, pace, moved };
@@ -196,7 +211,27 @@ impl Runner {
     /// # Errors
     /// [`Cancelled`].
     pub fn wait_for(&self, position: Position) -> Result<(), Cancelled> {
+        self.hurry(position);
         self.shared.wait(|inner| inner.status.cursor >= position)
+    }
+
+    /// The same, but not longer than until it stalls.
+    ///
+    /// # Errors
+    /// [`Cancelled`].
+    pub fn try_for(&self, position: Position) -> Result<(), Cancelled> {
+        self.hurry(position);
+        self.shared
+            .wait(|inner| inner.status.cursor >= position || inner.status.stage == Stage::Stalled)
+    }
+
+    /// Says that somebody waits until everything before a position is folded: it does not wait for
+    /// more events until then.
+    pub fn hurry(&self, position: Position) {
+        let mut inner = self.shared.lock();
+        inner.wanted = inner.wanted.max(position);
+        drop(inner);
+        self.shared.changed.notify_all();
     }
 
     /// Lets it go no further than a position, or than where it is if that lies beyond. Returns where
@@ -230,7 +265,7 @@ impl Runner {
 
     /// Waits until the log ends and all of it is folded.
     pub fn finish(&self) {
-        self.shared.changed.notify_all();
+        self.hurry(Position(u64::MAX));
         let thread = self.thread.lock().expect("nobody panics while holding it").take();
         if let Some(thread) = thread {
             // A runner that panicked has said so; there is nothing more to wait for.
@@ -263,6 +298,12 @@ impl Shared {
         if !inner.cancelled {
             let _told = self.changed.wait_timeout(inner, most);
         }
+    }
+
+    /// Sleeps as long as something holds; whether it holds still.
+    fn pause_while(&self, most: Duration, holds: impl Fn(&Inner) -> bool) -> bool {
+        let waited = self.changed.wait_timeout_while(self.lock(), most, |inner| holds(inner));
+        waited.is_ok_and(|(_, waited)| waited.timed_out())
     }
 }
 
@@ -308,15 +349,18 @@ impl<M: FnMut(&Status)> Work<M> {
         loop {
             let size = self.source.size();
             match self.fold.next(size) {
-                Next::Stop => return,
+                Next::Stop => return self.fold.stand(size),
                 Next::Hold => {
+                    self.fold.stand(size);
                     self.fold.tell(size, |status| status.stage = Stage::Held);
                     self.fold.shared.pause(TICK);
                 }
                 Next::Wait => {
                     self.fold.rest(size);
-                    if self.source.wait(size, TICK) == Waited::Ended {
-                        return;
+                    match self.source.wait(size, TICK) {
+                        Waited::More => self.gather(),
+                        Waited::Nothing => self.fold.stand(size),
+                        Waited::Ended => return self.fold.stand(size),
                     }
                 }
                 Next::Fold(end) => {
@@ -326,6 +370,16 @@ impl<M: FnMut(&Status)> Work<M> {
                 }
             }
         }
+    }
+
+    /// Lets a few events become more, unless somebody waits for them.
+    fn gather(&self) {
+        let cursor = self.fold.projection.cursor();
+        let few = || self.source.size().as_u64().saturating_sub(cursor.0) < FEW_EVENTS;
+        let quiet =
+            |inner: &Inner| !inner.cancelled && inner.hold.is_none() && inner.wanted <= cursor;
+        let until = Instant::now() + GATHER;
+        while few() && Instant::now() < until && self.fold.shared.pause_while(GLANCE, quiet) {}
     }
 
     /// Folds towards a position until there is something else to do.
@@ -356,7 +410,7 @@ impl<M: FnMut(&Status)> Folding<M> {
             Some(at) => Next::Fold(at.min(Position::at_tip(size))),
             None => Next::Fold(Position::at_tip(size)),
         };
-        inner.folds = matches!(next, Next::Fold(_));
+        inner.folds = matches!(next, Next::Fold(_)) || self.projection.unkept() > 0;
         next
     }
 
@@ -370,6 +424,19 @@ impl<M: FnMut(&Status)> Folding<M> {
             status.quarantined += quarantined;
         });
         Ok(())
+    }
+
+    /// Keeps what is folded: there is nothing more to do for now.
+    fn stand(&mut self, size: TreeSize) {
+        if self.projection.unkept() == 0 {
+            return;
+        }
+        match self.projection.settle() {
+            Ok(quarantined) => self.tell(size, |status| status.quarantined += quarantined),
+            Err(error) => self.fail(size, &error.into()),
+        }
+        self.shared.lock().folds = false;
+        self.shared.changed.notify_all();
     }
 
     fn rest(&mut self, size: TreeSize) {

@@ -18,12 +18,26 @@ pub trait Projection: Send {
     fn cursor(&self) -> Position;
 
     /// Folds events, of which the first stands at the cursor, and moves the cursor behind the last:
-    /// all of it or, on an error, nothing. Returns how many were put in quarantine. (A fold in memory
-    /// may begin again instead.)
+    /// all of it or, on an error, nothing. Returns how many were put in quarantine. (One that does not
+    /// keep each batch at once may go back to what it kept instead.)
     ///
     /// # Errors
     /// [`ProjectionError`]: nothing has changed.
     fn take(&mut self, entries: &[Entry]) -> Result<u64, ProjectionError>;
+
+    /// How many events are folded and not kept yet.
+    fn unkept(&self) -> u64 {
+        0
+    }
+
+    /// Keeps what is not kept yet: there is nothing to fold at the moment, or never again. Returns how
+    /// many events of it were put in quarantine.
+    ///
+    /// # Errors
+    /// [`ProjectionError`]: nothing has changed.
+    fn settle(&mut self) -> Result<u64, ProjectionError> {
+        Ok(0)
+    }
 
     /// Mends what made [`Projection::take`] fail, for a log of `size` events. The cursor may go back.
     ///

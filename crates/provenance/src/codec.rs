@@ -235,7 +235,7 @@ macro_rules! fields {
     };
 }
 fields! {
-    Node { key, since, kinds, facts, states, out, into, mentions, receipts, policies, members }
+    Node { key, since, kinds, facts, states, out, into, mentions, receipts, policies, members, traces }
     List<T> { full, rest }
     Mention { position, event, author, field, index, inline }
     Member { position, node }

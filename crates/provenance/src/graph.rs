@@ -74,7 +74,12 @@ impl Graph {
         self.store.memory.failure()
     }
 
-    /// The position after the last event that was folded: answers are as of it.
+    /// Passes over an event that can't be folded.
+    pub fn pass(&mut self, position: Position) {
+        self.store.head.next = position.next();
+    }
+
+    /// The position after the last event that was folded, or passed over: answers are as of it.
     pub fn next_position(&self) -> Position {
         self.store.head.next
     }

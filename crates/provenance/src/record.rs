@@ -19,6 +19,9 @@ use crate::workflow::OfferState;
 /// Items of a list in one block.
 pub(crate) const BLOCK_ITEMS: usize = 64;
 
+/// Workflows of an intent that stand in its record; most have one.
+pub(crate) const KNOWN_TRACES: usize = 4;
+
 /// After every position: sees all.
 pub(crate) const END: Position = Position(u64::MAX);
 
@@ -79,6 +82,8 @@ pub(crate) struct Node {
     pub(crate) policies: List<Member>,
     /// The nodes of a group.
     pub(crate) members: List<Member>,
+    /// The first workflows that an intent belongs to.
+    pub(crate) traces: Vec<TraceId>,
 }
 
 /// Which list of a node.
@@ -343,6 +348,7 @@ impl Node {
             receipts: List::default(),
             policies: List::default(),
             members: List::default(),
+            traces: Vec::new(),
         }
     }
 
@@ -361,6 +367,8 @@ impl Node {
         let same = |known: &Facts| std::mem::discriminant(known) == std::mem::discriminant(&facts);
         let is_new = !self.facts.iter().any(same);
         if is_new {
+            // Of most nodes it stays the only one.
+            self.facts.reserve_exact(1);
             self.facts.push(facts);
         }
         is_new

@@ -4,7 +4,7 @@
 //! | key | value |
 //! |---|---|
 //! | `h` | the head: how far, how many, and the last moments |
-//! | `k` name | the number of the node of that name |
+//! | `k` name | the number of the node of that name, or of the group of several |
 //! | `n` node | all that is known of a node |
 //! | `b` node list number | a full block of a list of a node |
 //!
@@ -19,7 +19,7 @@ use crate::memory::{BlockId, Name};
 use crate::record::{BLOCK_ITEMS, Block, Half, Member, Mention, Moment, Node, NodeIx, Part};
 
 /// Version of how a graph is kept. Rows of another one are of no use.
-pub const GRAPH_VERSION: u32 = 2;
+pub const GRAPH_VERSION: u32 = 3;
 
 /// Rows that somebody keeps for a graph, as they were last kept.
 pub trait GraphRows: Send + Sync + 'static {

@@ -15,8 +15,8 @@ use tally_protocol::{AgentId, Digest, EnvelopeId, Position, Time, TraceId};
 use crate::memory::{BlockId, Items, Memory, Name, WHOLE};
 use crate::node::NodeRef;
 use crate::record::{
-    BLOCK_ITEMS, END, EdgeIx, Facts, Half, Item, Key, Kind, List, Member, Mention, Moment, Node,
-    NodeIx, Part,
+    BLOCK_ITEMS, END, EdgeIx, Facts, Half, Item, KNOWN_TRACES, Key, Kind, List, Member, Mention,
+    Moment, Node, NodeIx, Part,
 };
 use crate::relation::{Class, Edge, Relation};
 use crate::workflow::OfferState;
@@ -99,16 +99,32 @@ impl Store {
     }
 
     pub(crate) fn data(&mut self, uri: &str, digest: Digest) -> NodeIx {
-        let (name, of_uri) = (Name::data(uri, digest), Name::uri(uri));
-        let known_uri = self.memory.find(&of_uri);
-        // Without data of that URI, there is none of that digest there either.
-        if let Some(known) = known_uri.and_then(|_| self.memory.find(&name)) {
+        let of_uri = Name::uri(uri);
+        let there = self.memory.find(&of_uri);
+        if let Some(known) = there.and_then(|there| self.data_among(there, uri, digest)) {
             return known;
         }
-        let node = self.add(name, Key::Data(uri.into(), digest));
-        self.join(of_uri, known_uri, node);
+        let node = self.add(Key::Data(uri.into(), digest));
+        self.join(of_uri, there, node);
+        if let Some(there) = there {
+            // From the second data of a URI on, each is found by a name of its own.
+            let first = match &self.memory.node(there).key {
+                Key::Data(_, first) => Some(*first),
+                _ => None,
+            };
+            first.into_iter().for_each(|first| self.memory.add_name(Name::data(uri, first), there));
+            self.memory.add_name(Name::data(uri, digest), node);
+        }
         self.add_to(Name::digest(digest), node);
         node
+    }
+
+    /// Data among those that are at a URI: one, or a group.
+    fn data_among(&self, there: NodeIx, uri: &str, digest: Digest) -> Option<NodeIx> {
+        match &self.memory.node(there).key {
+            Key::Data(_, only) => (*only == digest).then_some(there),
+            _ => self.memory.find(&Name::data(uri, digest)),
+        }
     }
 
     /// An activity of another system.
@@ -144,7 +160,8 @@ impl Store {
     }
 
     fn add_envelope(&mut self, id: EnvelopeId, kind: Kind) -> NodeIx {
-        let node = self.add(Name::envelope(id), Key::Envelope(id));
+        let node = self.add(Key::Envelope(id));
+        self.memory.add_name(Name::envelope(id), node);
         self.turn_into(node, kind, |_| true);
         node
     }
@@ -152,7 +169,10 @@ impl Store {
     fn turn_into(&mut self, node: NodeIx, kind: Kind, changes: impl Fn(Kind) -> bool) {
         if changes(self.memory.node(node).kind(END)) {
             let now = self.now;
-            self.memory.node_mut(node).kinds.push((now, kind));
+            let kinds = &mut self.memory.node_mut(node).kinds;
+            // Of most nodes it stays the only one.
+            kinds.reserve_exact(1);
+            kinds.push((now, kind));
         }
     }
 
@@ -161,26 +181,66 @@ impl Store {
         self.join(group, self.memory.find(&group), node);
     }
 
+    /// A node that joined with its first mention stands for the group as long as it is the only one.
     fn join(&mut self, name: Name, known: Option<NodeIx>, node: NodeIx) {
-        let group = known.unwrap_or_else(|| self.number(name, Key::Group));
+        let joined_with = |node: &Node| node.since;
+        let group = match known {
+            None if joined_with(&self.memory.node(node)) == self.now => {
+                return self.memory.add_name(name, node);
+            }
+            None => self.group_of(name),
+            Some(known) => {
+                let holder = self.memory.node(known);
+                match holder.key {
+                    Key::Group => known,
+                    _ => {
+                        let (group, position) = (self.group_of(name), joined_with(&holder));
+                        self.push(group, Part::Members, Member { position, node: known });
+                        group
+                    }
+                }
+            }
+        };
         self.push(group, Part::Members, Member { position: self.now, node });
+    }
+
+    fn group_of(&mut self, name: Name) -> NodeIx {
+        let group = self.number(Key::Group);
+        self.memory.add_name(name, group);
+        group
     }
 
     /// Adds an intent to a workflow, once.
     pub(crate) fn trace(&mut self, trace: TraceId, intent: NodeIx) {
-        let (name, mark) = (Name::trace(trace), Name::traced(trace, intent));
-        let known = self.memory.find(&name);
-        if known.is_some() && self.memory.find(&mark).is_some() {
+        let holder = self.memory.node(intent);
+        if holder.traces.contains(&trace) {
             return;
         }
-        self.memory.add_name(mark, intent);
-        self.join(name, known, intent);
+        let is_known = holder.traces.len() < KNOWN_TRACES;
+        drop(holder);
+        if is_known {
+            let traces = &mut self.memory.node_mut(intent).traces;
+            // Of most intents it stays the only one.
+            traces.reserve_exact(1);
+            traces.push(trace);
+        } else {
+            let mark = Name::traced(trace, intent);
+            if self.memory.find(&mark).is_some() {
+                return;
+            }
+            self.memory.add_name(mark, intent);
+        }
+        self.add_to(Name::trace(trace), intent);
     }
 
     /// The node that was added to a group last.
     pub(crate) fn last_of(&self, group: &Name) -> Option<NodeIx> {
-        let group = self.memory.node(self.memory.find(group)?);
-        group.members.rest.last().map(|member| member.node)
+        let found = self.memory.find(group)?;
+        let group = self.memory.node(found);
+        match group.key {
+            Key::Group => group.members.rest.last().map(|member| member.node),
+            _ => Some(found),
+        }
     }
 
     /// Adds to a list of a node.
@@ -231,7 +291,11 @@ impl Store {
     pub(crate) fn find_node(&self, node: &NodeRef, until: Position) -> Option<NodeIx> {
         let name = match node {
             NodeRef::Agent(agent) => Name::of_id(b'a', *agent.as_bytes()),
-            NodeRef::Data { uri, digest } => Name::data(uri, *digest),
+            NodeRef::Data { uri, digest } => {
+                let there = self.memory.find(&Name::uri(uri))?;
+                let found = self.data_among(there, uri, *digest)?;
+                return self.is_seen(found, until).then_some(found);
+            }
             NodeRef::Imported(name) => Name::of_texts(b'i', &[name]),
             NodeRef::Capability(id)
             | NodeRef::Intent(id)
@@ -253,8 +317,15 @@ impl Store {
         group: &Name,
         until: Position,
     ) -> impl Iterator<Item = NodeIx> + use<'s> {
-        let members = self.memory.find(group).map(|group| self.seen(group, Part::Members, until));
-        members.into_iter().flatten().map(|member: Member| member.node)
+        let found = self.memory.find(group);
+        let (alone, group) = match found.map(|found| (found, self.node(found))) {
+            Some((_, node)) if matches!(node.key, Key::Group) => (None, found),
+            Some((alone, node)) => ((node.since < until).then_some(alone), None),
+            None => (None, None),
+        };
+        let members = group.map(|group| self.seen(group, Part::Members, until));
+        let members = members.into_iter().flatten().map(|member: Member| member.node);
+        alone.into_iter().chain(members)
     }
 
     pub(crate) fn node(&self, node: NodeIx) -> Arc<Node> {
@@ -424,19 +495,20 @@ impl Store {
         if let Some(known) = self.memory.find(&name) {
             return (known, false);
         }
-        (self.add(name, key()), true)
+        let node = self.add(key());
+        self.memory.add_name(name, node);
+        (node, true)
     }
 
     /// A node that nobody named before.
-    fn add(&mut self, name: Name, key: Key) -> NodeIx {
+    fn add(&mut self, key: Key) -> NodeIx {
         self.head.nodes += 1;
-        self.number(name, key)
+        self.number(key)
     }
 
-    fn number(&mut self, name: Name, key: Key) -> NodeIx {
+    fn number(&mut self, key: Key) -> NodeIx {
         let node = NodeIx(self.head.numbered);
         self.head.numbered = node.0.checked_add(1).expect("fewer than 2^32 nodes");
-        self.memory.add_name(name, node);
         self.memory.add_node(node, Node::new(key, self.now));
         node
     }

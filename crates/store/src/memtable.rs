@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use tally_protocol::Position;
 
 use crate::rows::{Change, MEMTABLE_BYTES, MEMTABLE_EVENTS, Quarantined};
@@ -16,7 +17,7 @@ const ENTRY_BYTES: usize = 96;
 #[derive(Debug)]
 pub(crate) struct Memtable {
     /// By key, the value, or nothing where the row is removed.
-    rows: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    rows: HashMap<Vec<u8>, Option<Vec<u8>>, RandomState>,
     quarantined: Vec<Quarantined>,
     bytes: usize,
     /// Where the last table ends.
@@ -27,8 +28,15 @@ pub(crate) struct Memtable {
 impl Memtable {
     /// Nothing, behind a table that ends here.
     pub(crate) fn new(written: Position) -> Self {
-        let (rows, quarantined) = (HashMap::new(), Vec::new());
+        let (rows, quarantined) = (HashMap::default(), Vec::new());
         Self { rows, quarantined, bytes: 0, written, cursor: written }
+    }
+
+    /// Lets go of everything, which is in a table that ends here. Keeps the room for as much again.
+    pub(crate) fn clear(&mut self, written: Position) {
+        self.rows.clear();
+        self.quarantined.clear();
+        (self.bytes, self.written, self.cursor) = (0, written, written);
     }
 
     /// The position of the first event that is not folded yet.

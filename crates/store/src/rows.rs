@@ -63,7 +63,7 @@ pub const MAX_VALUE_BYTES: usize = 1024 * 1024;
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Bytes of rows in memory, by estimate, that are written as a table.
-pub const MEMTABLE_BYTES: usize = 24 * 1024 * 1024;
+pub const MEMTABLE_BYTES: usize = 48 * 1024 * 1024;
 
 /// Events behind which rows in memory are written as a table, however few these are.
 pub const MEMTABLE_EVENTS: u64 = 65_536;
@@ -293,7 +293,7 @@ impl Rows {
             engine.ingest(Some(&meta), memtable.quarantined(), memtable.sorted())?;
             meta.cursor
         };
-        *self.memtable.write().unwrap_or_else(PoisonError::into_inner) = Memtable::new(cursor);
+        self.memtable.write().unwrap_or_else(PoisonError::into_inner).clear(cursor);
         Ok(())
     }
 

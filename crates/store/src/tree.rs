@@ -440,6 +440,11 @@ impl HashReader for TreeReader {
         let mut next = || stored.next().expect("what is not in memory was read");
         Ok(found.into_iter().map(|found| found.unwrap_or_else(&mut next)).collect())
     }
+
+    fn read_one(&self, id: NodeId) -> Result<Hash, TreeError> {
+        let recent = Place::of(id).and_then(|place| self.nodes.recent().get(place));
+        recent.map_or_else(|| Stored(&self.nodes.tiers).read_one(id), Ok)
+    }
 }
 
 /// The nodes as they are on the disk.

@@ -5,7 +5,7 @@
 
 use crate::hash::{Hash, node_hash};
 use crate::proof::{InclusionProof, ProveError, check_size};
-use crate::tree::{HashReader, LeafIndex, NodeId, TreeSize, read_exactly};
+use crate::tree::{HashReader, LeafIndex, NodeId, TreeSize};
 
 /// Proves leaves of the tree of one size.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl<R: HashReader> Prover<R> {
         let size = self.size.as_u64();
         let hash = if (index + 1) << level <= size {
             let level = u8::try_from(level).expect("at most 64 levels");
-            read_exactly(&self.reader, &[NodeId { level, index }])?[0]
+            self.reader.read_one(NodeId { level, index })?
         } else {
             let (left, right) = (2 * index, 2 * index + 1);
             let below = self.subtree(level - 1, left)?;

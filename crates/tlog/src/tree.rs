@@ -142,6 +142,17 @@ pub trait HashReader {
     ///
     /// The implementation's own, when a node is missing or cannot be read.
     fn read(&self, ids: &[NodeId]) -> Result<Vec<Hash>, Self::Error>;
+
+    /// The hash of one node.
+    ///
+    /// # Errors
+    ///
+    /// As [`HashReader::read`].
+    fn read_one(&self, id: NodeId) -> Result<Hash, Self::Error> {
+        let hashes = self.read(&[id])?;
+        assert_eq!(hashes.len(), 1, "a hash reader answers every id");
+        Ok(hashes[0])
+    }
 }
 
 impl<R: HashReader + ?Sized> HashReader for &R {
@@ -149,6 +160,10 @@ impl<R: HashReader + ?Sized> HashReader for &R {
 
     fn read(&self, ids: &[NodeId]) -> Result<Vec<Hash>, R::Error> {
         (**self).read(ids)
+    }
+
+    fn read_one(&self, id: NodeId) -> Result<Hash, R::Error> {
+        (**self).read_one(id)
     }
 }
 

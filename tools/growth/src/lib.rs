@@ -44,6 +44,16 @@ pub struct Point {
     pub event_by_id_us: f64,
     /// The median time of finding a task by its id; microseconds.
     pub object_by_id_us: f64,
+    /// The same three, asked once more: what the first time left at hand is.
+    pub proof_again_us: f64,
+    /// See [`Point::proof_again_us`].
+    pub event_again_us: f64,
+    /// See [`Point::proof_again_us`].
+    pub object_again_us: f64,
+    /// Bytes that came from the disk for each of all these questions, on average, the first time.
+    pub disk_bytes_per_question: f64,
+    /// The same, the second time.
+    pub disk_bytes_per_question_again: f64,
     /// Memory once all projections have caught up after the start, bytes.
     pub resident_bytes: u64,
     /// The most memory that there was until then, bytes.

@@ -30,22 +30,46 @@ pub async fn measure(data: &Path, tail: &Path) -> Result<Point, Failure> {
     let (resident_bytes, peak_resident_bytes) = (own.resident_bytes(), own.peak_resident_bytes());
     let events = open.snapshot().tip.size.as_u64();
 
-    let proof_us = proofs(&open, events)?;
-    let (event_by_id_us, object_by_id_us) = questions(&open, events)?;
+    let first = Asked::measure(&open, events)?;
+    let again = Asked::measure(&open, events)?;
     let (append_cpu_us, append_us) = append(&open, tail).await?;
     open.shut_down().await;
     Ok(Point {
         events,
         append_cpu_us,
         append_us,
-        proof_us,
-        event_by_id_us,
-        object_by_id_us,
+        proof_us: first.proof_us,
+        event_by_id_us: first.event_us,
+        object_by_id_us: first.object_us,
+        proof_again_us: again.proof_us,
+        event_again_us: again.event_us,
+        object_again_us: again.object_us,
+        disk_bytes_per_question: first.disk_bytes,
+        disk_bytes_per_question_again: again.disk_bytes,
         resident_bytes,
         peak_resident_bytes,
         open_s,
         start_s,
     })
+}
+
+/// What questions cost.
+struct Asked {
+    proof_us: f64,
+    event_us: f64,
+    object_us: f64,
+    disk_bytes: f64,
+}
+
+impl Asked {
+    /// Asks all over the log.
+    fn measure(open: &Node, events: u64) -> Result<Self, Failure> {
+        let (own, before) = (Process::own(), Process::own().disk_bytes());
+        let proof_us = proofs(open, events)?;
+        let (event_us, object_us) = questions(open, events)?;
+        let disk_bytes = (own.disk_bytes() - before) as f64 / (2 * QUESTIONS) as f64;
+        Ok(Self { proof_us, event_us, object_us, disk_bytes })
+    }
 }
 
 async fn caught_up(open: &Node) {

@@ -60,6 +60,9 @@ pub enum Failure {
     /// A stream ended before everything was answered.
     #[error("{0} envelopes were sent and not answered")]
     Unanswered(usize),
+    /// A server has work left after the longest time that is waited for it.
+    #[error("the server's projections have not caught up, or it still works at something else")]
+    Behind,
     /// A segment holds what is no event.
     #[error("{path} is damaged at byte {offset}")]
     Damaged {

@@ -15,8 +15,11 @@ use crate::Load;
 /// After how many events `tally serve` states a digest when nothing is said.
 const STATE_DIGEST_EVERY: u64 = 100_000;
 
-/// Envelopes of one lane that wait for their receipts.
-const WAITING: usize = 4_096;
+/// Envelopes that a lane hands in at once.
+pub const PARCEL: usize = 256;
+
+/// Parcels of one lane that wait for their receipts.
+const WAITING: usize = 16;
 
 /// How the program opens a ledger.
 pub fn config(data: &Path) -> Config {
@@ -52,13 +55,17 @@ async fn append_lane(node: &Node, lane: &[SignedEnvelope]) -> Result<(), AppendE
     let receipts = tokio::spawn(async move {
         let mut receipts = 0;
         while let Some(appending) = waiting.recv().await {
-            appending.receipt().await?;
-            receipts += 1;
+            for receipt in appending.receipts().await {
+                receipt?;
+                receipts += 1;
+            }
         }
         Ok::<usize, AppendError>(receipts)
     });
-    for signed in lane {
-        let appending = node.enqueue(signed.clone().parse()?).await?;
+    for parcel in lane.chunks(PARCEL) {
+        let parse = |signed: &SignedEnvelope| signed.clone().parse();
+        let parsed = parcel.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        let appending = node.enqueue_all(parsed).await?;
         // Whoever awaits has ended: it says why.
         if to.send(appending).await.is_err() {
             break;

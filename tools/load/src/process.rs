@@ -65,6 +65,14 @@ impl Process {
         self.status_bytes("VmHWM:")
     }
 
+    /// Bytes that it had fetched from a disk so far, not from memory; none where the system does not
+    /// say.
+    pub fn disk_bytes(self) -> u64 {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.0)).unwrap_or_default();
+        let read = io.lines().find_map(|line| line.strip_prefix("read_bytes: "));
+        read.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or_default()
+    }
+
     fn status_bytes(self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix(field));

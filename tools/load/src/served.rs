@@ -3,9 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use tally_api::v1::ledger_client::LedgerClient;
+use tally_api::v1::projections_client::ProjectionsClient;
+use tally_api::v1::{GetHeadRequest, ListProjectionsRequest};
 use tally_protocol::Origin;
 use tally_tests::program::Server;
 use tempfile::TempDir;
+use tonic::transport::Endpoint;
 
 use crate::{Failure, Process};
 
@@ -14,6 +18,9 @@ const IDLE_SHARE: f64 = 0.02;
 
 /// How long a look takes whether it has.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// Looks in a row that show it idle, until that is believed.
+const IDLE_LOOKS: usize = 3;
 
 /// Longest wait until it has.
 const LONGEST_WORK: Duration = Duration::from_secs(120);
@@ -69,17 +76,32 @@ impl Served {
         Process::new(self.server.running.id())
     }
 
-    /// Waits until it has nothing to do any more: its projections have caught up.
-    pub fn settle(&self) {
+    /// Waits until it has nothing to do any more: its projections have caught up, and what they wrote
+    /// is in its place.
+    ///
+    /// # Errors
+    /// [`Failure::Behind`] when that takes too long, and when it does not answer.
+    pub async fn settle(&self) -> Result<(), Failure> {
+        let channel = Endpoint::from_shared(self.url().to_owned())?.connect().await?;
+        let mut ledger = LedgerClient::new(channel.clone());
+        let mut projections = ProjectionsClient::new(channel);
         let (process, began) = (self.process(), Instant::now());
-        let mut before = process.cpu_of_threads();
+        let (mut before, mut idle) = (process.cpu_of_threads(), 0);
         while began.elapsed() < LONGEST_WORK {
-            std::thread::sleep(LOOK);
+            tokio::time::sleep(LOOK).await;
+            let size = ledger.get_head(GetHeadRequest {}).await?.into_inner().size;
+            let listed =
+                projections.list_projections(ListProjectionsRequest {}).await?.into_inner();
+            let cursors = listed.projections.iter().filter_map(|view| view.status.as_ref());
+            let caught_up = cursors.map(|status| status.cursor).all(|cursor| cursor >= size);
             let now = process.cpu_of_threads();
-            if now.saturating_sub(before) < LOOK.mul_f64(IDLE_SHARE) {
-                return;
+            let works = now.saturating_sub(before) >= LOOK.mul_f64(IDLE_SHARE);
+            (before, idle) = (now, if works { 0 } else { idle + 1 });
+            // Who waits for the disk takes no processor time for a moment.
+            if caught_up && idle >= IDLE_LOOKS {
+                return Ok(());
             }
-            before = now;
         }
+        Err(Failure::Behind)
     }
 }

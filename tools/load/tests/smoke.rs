@@ -28,7 +28,7 @@ async fn loops_append_all_that_they_are_given() {
     let again = rpc::unary(url, &load(4, 1), 2, MOST).await;
     assert!(matches!(again, Err(Failure::Duplicate)), "{again:?}");
 
-    served.settle();
+    served.settle().await.expect("it catches up");
     for cores in [1, 3] {
         let read = decode::rate(&served.data(), cores).expect("the log is whole");
         // The ledger's own agent may have spoken as well.

@@ -31,7 +31,7 @@ pub(crate) async fn stream(load: &Arc<Load>) -> Result<Streamed, Failure> {
     let process = served.process();
     let (before, threads_before) = (process.cpu(), process.cpu_by_thread());
     let session = rpc::stream(served.url(), load, WINDOW, WHOLE).await?;
-    served.settle();
+    served.settle().await?;
     let cpu = process.cpu() - before;
     let mut cpu_by_thread = process.cpu_by_thread();
     for (thread, spent) in &mut cpu_by_thread {

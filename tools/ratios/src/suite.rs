@@ -170,6 +170,7 @@ impl Suite {
         let raw = json!({
             "events": events,
             "events_per_second": rate,
+            "parcel": tally_load::node::PARCEL,
             "cpu_us_per_event": us(appended.cpu) / events,
             "projections_behind_at_end_events": appended.lag,
             "raw_signatures": limit,

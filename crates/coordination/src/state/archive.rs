@@ -40,8 +40,8 @@ pub trait Archive: fmt::Debug + Send + Sync {
     fn scan(&self, prefix: &[u8]) -> Box<dyn Iterator<Item = (Vec<u8>, Vec<u8>)> + '_>;
 
     /// The archive with all generations that were written up to now, and where the last of them ends;
-    /// `None` while that is none.
-    fn newer(&self) -> Option<(Position, Arc<dyn Archive>)>;
+    /// `None` while that is not as far as `least`. Asked with every event.
+    fn newer(&self, least: Position) -> Option<(Position, Arc<dyn Archive>)>;
 }
 
 /// The archive holds what no state has written.
@@ -126,9 +126,15 @@ impl State {
         Some(Rows { turned: Arc::clone(waiting) })
     }
 
+    /// Where the last generation in memory ends that takes nothing in any more; 0 when there is none.
+    pub fn turned(&self) -> Position {
+        self.turned.last().map_or(Position(0), |turned| turned.meta.next)
+    }
+
     /// How many generations in memory are not written yet, the youngest aside.
     pub fn waiting_generations(&self) -> usize {
-        let written = self.archived.as_ref().and_then(|archived| archived.archive.newer());
+        let Some(oldest) = self.turned.front().map(|turned| turned.meta.next) else { return 0 };
+        let written = self.archived.as_ref().and_then(|archived| archived.archive.newer(oldest));
         let written = written.map_or(Position(0), |(end, _)| end);
         self.turned.iter().filter(|turned| turned.meta.next > written).count()
     }
@@ -136,11 +142,11 @@ impl State {
     /// Leaves to the archive what was written into it since.
     pub(super) fn leave(&mut self) {
         let Some(archived) = &mut self.archived else { return };
-        let Some(newest) = self.turned.last().map(|turned| turned.meta.next) else { return };
-        let Some((end, archive)) = archived.archive.newer() else { return };
-        let oldest = self.turned.front().map(|turned| turned.meta.next);
+        let Some((oldest, newest)) = self.turned.front().zip(self.turned.last()) else { return };
+        let newest = newest.meta.next;
+        let Some((end, archive)) = archived.archive.newer(oldest.meta.next) else { return };
         // A state that is not so far must not see what came after it.
-        if end <= newest && Some(end) >= oldest {
+        if end <= newest {
             archived.archive = archive;
             self.turned.retain(|turned| turned.meta.next > end);
         }

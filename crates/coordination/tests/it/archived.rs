@@ -49,10 +49,10 @@ impl Archive for Map {
         Box::new(rows.map(|(key, row)| (key.clone(), row.clone())))
     }
 
-    fn newer(&self) -> Option<(Position, Arc<dyn Archive>)> {
+    fn newer(&self, least: Position) -> Option<(Position, Arc<dyn Archive>)> {
         let (end, rows) = self.written.lock().expect("no panic").clone();
         let written = Arc::clone(&self.written);
-        (end > Position(0)).then(|| (end, Arc::new(Self { rows, written }) as Arc<dyn Archive>))
+        (end >= least).then(|| (end, Arc::new(Self { rows, written }) as Arc<dyn Archive>))
     }
 }
 

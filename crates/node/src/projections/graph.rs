@@ -1,8 +1,9 @@
 //! The provenance graph of a node: its records are rows on disk, of which a bounded part is at hand.
 //!
-//! A batch of events is folded in memory, then the rows that it changed are kept in one batch with
-//! the cursor, and only then is what it needed no more let go. What the graph is and how it is
-//! written is `tally-provenance`'s business. Rows of another version are of no use: while a build of
+//! Events are folded in memory; after some, the rows that they changed are kept in one batch with the
+//! cursor, and only then is what is needed no more let go. Not with each batch: an agent or a capability
+//! that many events touch would be written again for every few of them. What the graph is and how it
+//! is written is `tally-provenance`'s business. Rows of another version are of no use: while a build of
 //! this version is made, questions wait.
 
 use std::error::Error;
@@ -22,6 +23,9 @@ pub const GRAPH: &str = "graph";
 
 /// Events that are folded before those who ask get their turn.
 const TURN_EVENTS: usize = 256;
+
+/// Events that are folded before what they changed is kept, unless there are no more for a moment.
+const KEPT_EVENTS: u64 = 16_384;
 
 /// Why the graph gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +54,7 @@ impl Recipe {
             let graph = opened.as_ref().map(|kept| Arc::clone(&kept.graph)).unwrap_or_default();
             let rows = opened.as_ref().map(|kept| Arc::clone(&kept.rows));
             let projection = opened.map(|kept| Box::new(kept) as Box<dyn Projection>);
-            let serve = Box::new(move |cursor| place.switch(graph, cursor));
+            let serve = Box::new(move |progress| place.switch(graph, progress));
             Ok(Opened { projection, rows, serve })
         };
         (Self { name: GRAPH.to_owned(), version: GRAPH_VERSION, open: Box::new(open) }, serving)
@@ -61,6 +65,12 @@ impl Recipe {
 struct KeptGraph {
     rows: Arc<Rows>,
     graph: Arc<RwLock<Graph>>,
+    /// How far the graph is; the rows may be behind.
+    cursor: Position,
+    /// Events behind what is kept that can't be folded.
+    poison: Vec<Quarantined>,
+    /// The graph is not what its events make of what is kept: nothing more may be kept of it.
+    lost: bool,
 }
 
 /// What the graph reads.
@@ -86,7 +96,8 @@ impl KeptGraph {
             tracing::info!(projection = GRAPH, ?state, "rows opened");
             let rows = Arc::new(rows);
             let graph = Arc::new(RwLock::new(over(&rows)?));
-            Ok(Self { rows, graph })
+            let (cursor, poison) = (rows.cursor(), Vec::new());
+            Ok(Self { rows, graph, cursor, poison, lost: false })
         };
         match open() {
             // What the engine takes for whole, the graph does not.
@@ -109,12 +120,13 @@ impl KeptGraph {
     }
 
     /// Folds events, but for those that are known to make the fold panic.
-    fn fold(&self, entries: &[Entry], known: &[Quarantined]) -> Result<(), Quarantined> {
+    fn fold(&self, entries: &[Entry]) -> Result<(), Quarantined> {
         for turn in entries.chunks(TURN_EVENTS) {
             let mut graph = self.write();
             for entry in turn {
                 let position = entry.position();
-                if known.iter().any(|poison| poison.position == position) {
+                if self.poison.iter().any(|poison| poison.position == position) {
+                    graph.pass(position);
                     continue;
                 }
                 let (at, id, envelope) = (entry.recorded_at(), entry.id(), entry.envelope());
@@ -130,9 +142,10 @@ impl KeptGraph {
     }
 
     /// Goes back to what is kept.
-    fn go_back(&self) -> Result<(), ProjectionError> {
+    fn go_back(&mut self) -> Result<(), ProjectionError> {
         let kept = over(&self.rows)?;
         *self.write() = kept;
+        (self.cursor, self.lost) = (self.rows.cursor(), false);
         Ok(())
     }
 
@@ -146,34 +159,59 @@ impl KeptGraph {
 
 impl Projection for KeptGraph {
     fn cursor(&self) -> Position {
-        self.rows.cursor()
+        self.cursor
     }
 
     fn take(&mut self, entries: &[Entry]) -> Result<u64, ProjectionError> {
         let Some(last) = entries.last() else { return Ok(0) };
-        assert_eq!(entries[0].position(), self.rows.cursor(), "events follow the cursor");
-        let mut quarantined = Vec::new();
-        loop {
-            let folded = self.fold(entries, &quarantined);
-            self.readable()?;
-            let Err(poison) = folded else { break };
+        if self.lost {
+            self.go_back()?;
+            return Ok(0);
+        }
+        assert_eq!(entries[0].position(), self.cursor, "events follow the cursor");
+        self.lost = true;
+        let folded = self.fold(entries);
+        self.readable()?;
+        if let Err(poison) = folded {
             let position = poison.position;
             tracing::error!(projection = GRAPH, %position, poison.reason, "an event is in quarantine");
-            quarantined.push(poison);
+            self.poison.push(poison);
+            // Without it, from there on.
             self.go_back()?;
+            return Ok(0);
         }
+        (self.cursor, self.lost) = (last.position().next(), false);
+        if self.unkept() < KEPT_EVENTS { Ok(0) } else { self.settle() }
+    }
+
+    fn unkept(&self) -> u64 {
+        self.cursor.0.saturating_sub(self.rows.cursor().0)
+    }
+
+    fn settle(&mut self) -> Result<u64, ProjectionError> {
+        if self.lost {
+            self.go_back()?;
+            return Ok(0);
+        }
+        let kept = |poison: &mut Quarantined| poison.position < self.cursor;
+        let mut quarantined: Vec<Quarantined> = self.poison.extract_if(.., kept).collect();
         quarantined.sort_by_key(|event| event.position);
-        {
+        let kept = {
             // Those who ask go on meanwhile: what changed is not let go before it is kept.
             let graph = self.read();
             let changes = graph.fresh_rows().map(|(key, value)| (key, Some(value)));
-            self.rows.commit(last.position().next(), changes, &quarantined)?;
+            self.rows.commit(self.cursor, changes, &quarantined)
+        };
+        if let Err(error) = kept {
+            self.poison.extend(quarantined);
+            return Err(error.into());
         }
         self.write().take_over();
         Ok(quarantined.len() as u64)
     }
 
     fn recover(&mut self, size: TreeSize) -> Result<(), ProjectionError> {
+        self.lost = true;
         let state = self.rows.reopen(size)?;
         tracing::info!(projection = GRAPH, ?state, "rows opened again");
         self.go_back()

@@ -33,6 +33,7 @@ use source::SharedLog;
 
 pub use graph::{AskError, GRAPH};
 pub use place::Build;
+use serving::Progress;
 pub use serving::Serving;
 
 /// A build this near to the head is stood beside the one that is served.
@@ -59,7 +60,7 @@ struct Opened {
     /// `None`: rows of an older version, which nobody can go on with.
     projection: Option<Box<dyn Projection>>,
     rows: Option<Arc<Rows>>,
-    serve: Box<dyn FnOnce(watch::Receiver<Position>) + Send>,
+    serve: Box<dyn FnOnce(Progress) + Send>,
 }
 
 impl Recipe {
@@ -80,7 +81,7 @@ impl Recipe {
                 (Arc::new(Rows::open(dir, id, size)?.0), None)
             };
             let (place, value) = (place.clone(), Arc::clone(&rows));
-            let serve = Box::new(move |cursor| place.switch(value, cursor));
+            let serve = Box::new(move |progress| place.switch(value, progress));
             Ok(Opened { projection, rows: Some(rows), serve })
         };
         (Self { name, version, open: Box::new(open) }, serving)
@@ -249,7 +250,8 @@ impl Projections {
 
     /// How each is doing.
     pub fn list(&self) -> Vec<View> {
-        self.slots.iter().map(|slot| slot.view()).collect()
+        let size = self.log.size();
+        self.slots.iter().map(|slot| slot.view(size)).collect()
     }
 
     /// Builds a projection again beside the one that is served, and switches when it has come as
@@ -402,10 +404,14 @@ impl Slot {
         self.state.lock().expect("nobody panics while holding it")
     }
 
-    fn view(&self) -> View {
+    /// With the log's size as it is: a fold that lets events gather has not looked.
+    fn view(&self, size: TreeSize) -> View {
         let state = self.state();
         let serving = state.serving.as_ref().expect("served since the node opened");
-        let status = |active: &Active| active.runner.as_ref().map(|runner| runner.status());
+        let status = |active: &Active| {
+            let runner = active.runner.as_ref()?;
+            Some(Status { size, ..runner.status() })
+        };
         let building = state.building.as_ref();
         View {
             name: self.recipe.name.clone(),
@@ -428,15 +434,18 @@ impl Slot {
         let stands = rows.as_ref().map_or(Position(0), |rows| rows.cursor());
         let (cursor_to, cursor) = watch::channel(stands);
         let Some(projection) = projection else {
-            let (serve, _stands) = (Active::serving(serve, cursor), Some(Arc::new(cursor_to)));
+            let serve = Active::serving(serve, Progress { cursor, runner: None });
+            let _stands = Some(Arc::new(cursor_to));
             return Ok(Active { build, runner: None, rows, serve, _stands });
         };
         let told = self.listener(build, rows.clone(), cursor_to);
         let prepare = move || give_way(by);
         let follow = Box::new(log.follow());
         let runner = Runner::start(&self.recipe.name, projection, follow, prepare, told);
-        let (runner, serve) = (Some(Arc::new(runner)), Active::serving(serve, cursor));
-        Ok(Active { build, runner, rows, serve, _stands: None })
+        let runner = Arc::new(runner);
+        let progress = Progress { cursor, runner: Some(Arc::downgrade(&runner)) };
+        let serve = Active::serving(serve, progress);
+        Ok(Active { build, runner: Some(runner), rows, serve, _stands: None })
     }
 
     /// Passes on how far a build is, and writes down what it puts in quarantine.
@@ -522,6 +531,8 @@ impl Slot {
             return Ok(None);
         };
         let Some(old_runner) = &old.runner else { return Ok(None) };
+        // Where it lets events gather, it would stand behind; where it has stalled, it does.
+        let Ok(()) = old_runner.try_for(runner.status().cursor) else { return Ok(None) };
         let Ok(stands) = old_runner.hold(Position(0)) else { return Ok(None) };
         let reached = runner.hold(stands);
         // Both stand for as long as it takes to note what their rows are.
@@ -555,10 +566,10 @@ impl Slot {
 
 impl Active {
     fn serving(
-        serve: Box<dyn FnOnce(watch::Receiver<Position>) + Send>,
-        cursor: watch::Receiver<Position>,
+        serve: Box<dyn FnOnce(Progress) + Send>,
+        progress: Progress,
     ) -> Arc<Mutex<Option<Serve>>> {
-        Arc::new(Mutex::new(Some(Box::new(move || serve(cursor)))))
+        Arc::new(Mutex::new(Some(Box::new(move || serve(progress)))))
     }
 
     fn serve(&self) {

@@ -234,6 +234,31 @@ async fn a_disk_that_hangs_shows_and_slows_its_callers_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn few_envelopes_gather_while_others_are_on_their_way() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let disk = Disk::default();
+    let node = disk.open(dir.path());
+    disk.hang(true);
+    let mut author = Author::new(1);
+    let mut waiting = vec![node.enqueue(author.intent("first")).await.expect("taken in")];
+    while node.commit_running() == Duration::ZERO {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for n in 1..=40 {
+        waiting.push(node.enqueue(author.intent(&n.to_string())).await.expect("taken in"));
+        // Time enough to take it out alone.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    disk.hang(false);
+    let mut heads = Vec::new();
+    for appending in waiting {
+        heads.push(appending.receipt().await.expect("appended").checkpoint);
+    }
+    heads.dedup();
+    assert_eq!(heads.len(), 2, "what came while the first was committed is one group");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn large_envelopes_take_more_of_the_intake() {
     let dir = tempfile::tempdir().expect("a directory");
     let disk = Disk::default();

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use tally_node::history::fold_graph;
 use tally_node::projections::GRAPH;
 use tally_node::{Config, Node};
-use tally_protocol::TreeSize;
+use tally_protocol::{Position, TreeSize};
+use tally_provenance::GRAPH_VERSION;
+use tally_store::{Rows, RowsId, RowsState};
 
 use crate::author::{Author, origin, signer};
 
@@ -42,7 +44,7 @@ async fn agrees(node: &Node) {
 
 /// Where the rows lie.
 fn rows(dir: &Path) -> PathBuf {
-    dir.join("projections").join(GRAPH).join("v2-0")
+    dir.join("projections").join(GRAPH).join(format!("v{GRAPH_VERSION}-0"))
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -72,6 +74,12 @@ async fn it_goes_on_after_an_end_and_after_a_kill() {
         node.shut_down().await;
         drop(node);
         assert!(rows(dir.path()).with_extension("seal").exists());
+        // Not only what was worth keeping in between: the next start folds nothing.
+        let size = TreeSize::new(70 * (round + 1));
+        let id = RowsId { name: GRAPH.into(), version: GRAPH_VERSION, start: Position(0) };
+        let (kept, state) = Rows::open(&rows(dir.path()), id, size).expect("rows");
+        assert_eq!((kept.cursor(), state), (Position::at_tip(size), RowsState::Kept));
+        kept.close();
         let node = open(&killed);
         agrees(&node).await;
         node.shut_down().await;

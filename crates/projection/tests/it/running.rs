@@ -1,12 +1,15 @@
 //! What drives a projection: live and catching up, held, cancelled, stalled.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tally_projection::{
-    Cancelled, Entry, InMemory, MemoryFold, Projection, Runner, Stage, Status, Stored,
+    Cancelled, Entry, InMemory, MemoryFold, Projection, ProjectionError, Runner, Stage, Status,
+    Stored,
 };
 use tally_protocol::{Position, TreeSize};
+use tally_store::Quarantined;
 
 use crate::history::{Activities, Growing, history};
 
@@ -105,6 +108,92 @@ fn a_stall_shows_and_ends() {
     assert!(stalled.last_error.is_some());
     assert_eq!((stalled.size, stalled.cursor), (TreeSize::new(1_000), Position(0)));
     runner.wait_for(Position(1_000)).expect("it was tried again");
+}
+
+/// Counts how often it is given events, and keeps them only when it is told to.
+#[derive(Default)]
+struct Lazy {
+    cursor: u64,
+    kept: u64,
+    takes: Arc<AtomicU64>,
+    settled: Arc<AtomicU64>,
+}
+
+impl Projection for Lazy {
+    fn cursor(&self) -> Position {
+        Position(self.cursor)
+    }
+
+    fn take(&mut self, entries: &[Entry]) -> Result<u64, ProjectionError> {
+        self.cursor += entries.len() as u64;
+        self.takes.fetch_add(1, Ordering::SeqCst);
+        Ok(0)
+    }
+
+    fn unkept(&self) -> u64 {
+        self.cursor - self.kept
+    }
+
+    fn settle(&mut self) -> Result<u64, ProjectionError> {
+        self.kept = self.cursor;
+        self.settled.store(self.kept, Ordering::SeqCst);
+        Ok(0)
+    }
+
+    fn recover(&mut self, _: TreeSize) -> Result<(), ProjectionError> {
+        Ok(())
+    }
+
+    fn quarantined(&self) -> Result<Vec<Quarantined>, ProjectionError> {
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn few_events_gather_unless_somebody_waits_for_them() {
+    let source = Growing::new(history(1_000, &[]), 0, false);
+    let projection = Lazy::default();
+    let takes = Arc::clone(&projection.takes);
+    let runner = start(projection, &source);
+    for size in 1..=100 {
+        source.grow(size);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    runner.wait_for(Position(100)).expect("it runs");
+    let gathered = takes.swap(0, Ordering::SeqCst);
+    assert!(gathered < 20, "100 events one after the other were folded {gathered} times");
+    let began = std::time::Instant::now();
+    for size in 101..=120 {
+        source.grow(size);
+        runner.wait_for(Position(size)).expect("it runs");
+    }
+    // Half a second for each if nobody hurried.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn what_is_not_kept_is_kept_when_there_is_nothing_to_do_and_when_it_stands() {
+    let source = Growing::new(history(1_000, &[]), 100, false);
+    let projection = Lazy::default();
+    let settled = Arc::clone(&projection.settled);
+    let runner = start(projection, &source);
+    let kept = |events: u64| {
+        for _ in 0..2_000 {
+            if settled.load(Ordering::SeqCst) == events {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("only {} of {events} events are kept", settled.load(Ordering::SeqCst));
+    };
+    kept(100);
+    source.grow(900);
+    assert_eq!(runner.hold(Position(500)), Ok(Position(500)));
+    assert_eq!(settled.load(Ordering::SeqCst), 500, "before anyone hears that it stands");
+    runner.release();
+    runner.wait_for(Position(900)).expect("it runs");
+    runner.stop();
+    assert_eq!(settled.load(Ordering::SeqCst), 900);
 }
 
 /// Chokes on poison, half-way through a change.

@@ -321,8 +321,13 @@ fn nodes_are_seen_at_once_and_by_a_reader_of_its_own() {
         let own = TreeReader::open_read_only(&dir).expect("open");
         own.verify(frontier.size(), frontier.root()).expect("whole");
     }
-    let error = reader.read(&[NodeId { level: 0, index: 9 }]).expect_err("not there");
-    assert!(matches!(error, TreeError::Missing(_)), "{error}");
+    let missing = NodeId { level: 0, index: 9 };
+    for error in [
+        reader.read(&[missing]).expect_err("not there"),
+        reader.read_one(missing).expect_err("not there"),
+    ] {
+        assert!(matches!(error, TreeError::Missing(_)), "{error}");
+    }
 }
 
 #[test]

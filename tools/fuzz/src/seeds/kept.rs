@@ -29,7 +29,7 @@ impl Archive for Nothing {
         Box::new(std::iter::empty())
     }
 
-    fn newer(&self) -> Option<(Position, Arc<dyn Archive>)> {
+    fn newer(&self, _: Position) -> Option<(Position, Arc<dyn Archive>)> {
         None
     }
 }

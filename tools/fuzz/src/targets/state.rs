@@ -38,7 +38,7 @@ impl Archive for Replaced {
         Box::new(rows.map(|(key, written)| (key.clone(), self.value(key, written))))
     }
 
-    fn newer(&self) -> Option<(Position, Arc<dyn Archive>)> {
+    fn newer(&self, _: Position) -> Option<(Position, Arc<dyn Archive>)> {
         None
     }
 }
