@@ -10,11 +10,9 @@
 //! module does not do I/O itself, nor know what records mean.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-
-use foldhash::fast::RandomState;
 
 use crate::record::{BLOCK_ITEMS, Block, END, Item, Key, List, Node, NodeIx, Part};
 use crate::rows::{GraphFailure, GraphRows, Row};

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 
-use foldhash::fast::RandomState;
 use tally_protocol::Position;
 
 use crate::rows::{Change, MEMTABLE_BYTES, MEMTABLE_EVENTS, Quarantined};
@@ -17,7 +16,7 @@ const ENTRY_BYTES: usize = 96;
 #[derive(Debug)]
 pub(crate) struct Memtable {
     /// By key, the value, or nothing where the row is removed.
-    rows: HashMap<Vec<u8>, Option<Vec<u8>>, RandomState>,
+    rows: HashMap<Vec<u8>, Option<Vec<u8>>>,
     quarantined: Vec<Quarantined>,
     bytes: usize,
     /// Where the last table ends.
@@ -28,7 +27,7 @@ pub(crate) struct Memtable {
 impl Memtable {
     /// Nothing, behind a table that ends here.
     pub(crate) fn new(written: Position) -> Self {
-        let (rows, quarantined) = (HashMap::default(), Vec::new());
+        let (rows, quarantined) = (HashMap::new(), Vec::new());
         Self { rows, quarantined, bytes: 0, written, cursor: written }
     }
 
