@@ -33,6 +33,10 @@ pub(crate) enum Failure {
     /// SQLite refuses.
     #[error("SQLite: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// UmaDB refuses.
+    #[cfg(feature = "umadb")]
+    #[error("UmaDB: {0}")]
+    Umadb(#[from] umadb_dcb::DcbError),
     /// The file of payloads ends within one, or has none.
     #[error("the payloads end in the middle of one, or there is none")]
     Payloads,

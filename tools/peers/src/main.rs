@@ -12,6 +12,8 @@ mod payloads;
 mod postgresql;
 mod process;
 mod sqlite;
+#[cfg(feature = "umadb")]
+mod umadb;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +24,10 @@ use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 use crate::payloads::Payloads;
+
+/// Both are built with `protoc`: the server, and the client that is part of this program.
+const INSTALL_UMADB: &str =
+    "apt-get install protobuf-compiler; cargo install umadb; then build tally-peers again";
 
 /// What other programs make of the same payloads on the same disk, as durably.
 ///
@@ -49,6 +55,7 @@ enum Peer {
     Postgresql,
     Nats,
     Sqlite,
+    Umadb,
 }
 
 impl Peer {
@@ -57,6 +64,7 @@ impl Peer {
             Self::Postgresql => "postgresql",
             Self::Nats => "nats",
             Self::Sqlite => "sqlite",
+            Self::Umadb => "umadb",
         }
     }
 
@@ -65,6 +73,12 @@ impl Peer {
             Self::Postgresql => postgresql::measure(bench).await,
             Self::Nats => nats::measure(bench),
             Self::Sqlite => sqlite::measure(bench),
+            #[cfg(feature = "umadb")]
+            Self::Umadb => umadb::measure(bench).await,
+            #[cfg(not(feature = "umadb"))]
+            Self::Umadb => {
+                Err(Failure::Absent { what: "the client of UmaDB", install: INSTALL_UMADB })
+            }
         }
     }
 }

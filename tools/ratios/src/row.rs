@@ -1,4 +1,5 @@
-//! Rows: a ratio, its goal, and the figures that it is computed from.
+//! Rows: a ratio, its goal, and the figures that it is computed from; and beside them what peers did
+//! to which no row is held.
 
 use std::collections::BTreeMap;
 
@@ -93,9 +94,7 @@ impl Row {
     fn median(goal: Goal, mut runs: Vec<Measured>) -> Self {
         let ratios: Vec<f64> = runs.iter().map(|run| run.ratio).collect();
         runs.sort_by(|a, b| a.ratio.total_cmp(&b.ratio));
-        // The lower of two in the middle.
-        let middle = (runs.len() - 1) / 2;
-        let Measured { ratio, mut raw } = runs.swap_remove(middle);
+        let Measured { ratio, mut raw } = runs.swap_remove(middle(runs.len()));
         raw["ratios"] = json!(ratios);
         Self { ratio: Some(ratio), goal, reached: goal.is_reached(ratio), raw }
     }
@@ -105,11 +104,15 @@ impl Row {
     }
 }
 
+/// How figures end that are shown of a peer.
+const RATE: &str = "_per_second";
+
 /// All rows of one invocation.
 #[derive(Debug, Default)]
 pub struct Report {
     runs: BTreeMap<&'static str, Vec<Measured>>,
     absent: BTreeMap<&'static str, String>,
+    peers: BTreeMap<String, Vec<Value>>,
 }
 
 impl Report {
@@ -129,6 +132,11 @@ impl Report {
     pub fn absent(&mut self, key: &'static str, why: impl Into<String>) {
         let _known = goal(key);
         self.absent.insert(key, why.into());
+    }
+
+    /// Takes in what a peer did in one run, or what installs it: as it says it, without a goal.
+    pub fn peer(&mut self, peer: String, figures: Value) {
+        self.peers.entry(peer).or_default().push(figures);
     }
 
     /// The rows that were measured or said to be absent, in the order of [`GOALS`].
@@ -157,16 +165,47 @@ impl Report {
             };
             table.add_row([key.to_owned(), ratio, goal, verdict]);
         }
+        for (peer, runs) in &self.peers {
+            for said in figures(runs) {
+                table.add_row([peer.as_str(), "–", "–", &said]);
+            }
+        }
         table
     }
 }
 
-/// One object: a key a row, and `machine`.
+/// What people read of all runs of a peer: the medians of its rates, or what installs it.
+fn figures(runs: &[Value]) -> Vec<String> {
+    let of_run = |run: &Value| {
+        if let Some(install) = run["install"].as_str() {
+            let what = run["absent"].as_str().unwrap_or_default();
+            return vec![format!("absent: {what} is not installed: {install}")];
+        }
+        let names = run.as_object().into_iter().flat_map(Map::keys);
+        let rates = names.filter(|name| name.ends_with(RATE));
+        rates.map(|name| format!("{name}: {:.0}", median(runs, name))).collect()
+    };
+    runs.first().map(of_run).unwrap_or_default()
+}
+
+fn median(runs: &[Value], name: &str) -> f64 {
+    let mut figures: Vec<f64> = runs.iter().filter_map(|run| run[name].as_f64()).collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(middle(figures.len())).copied().unwrap_or(f64::NAN)
+}
+
+/// The place of the median; the lower of two.
+fn middle(count: usize) -> usize {
+    count.saturating_sub(1) / 2
+}
+
+/// One object: a key a row, `machine`, and if there are any `peers`, each with the figures of all runs.
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let rows = self.rows().into_iter().map(|(key, row)| (key.to_owned(), json!(row)));
         let machine = ("machine".to_owned(), json!(Machine::here()));
-        rows.chain([machine]).collect::<Map<_, _>>().serialize(serializer)
+        let peers = (!self.peers.is_empty()).then(|| ("peers".to_owned(), json!(self.peers)));
+        rows.chain([machine]).chain(peers).collect::<Map<_, _>>().serialize(serializer)
     }
 }
 
@@ -207,6 +246,26 @@ mod tests {
         assert_eq!(keys, ["stream_cpu_16", "unary_against_postgresql", "verify_16", "machine"]);
         assert_eq!(answer["unary_against_postgresql"]["ratio"], Value::Null);
         assert_eq!(answer["unary_against_postgresql"]["reached"], json!(false));
+    }
+
+    #[test]
+    fn peers_stand_beside_the_rows_without_a_goal() {
+        let mut report = Report::default();
+        report.add("verify_16", measured(0.9));
+        let runs = [30.4, 10.0, 20.0];
+        for rate in runs {
+            report.peer("sqlite".into(), json!({ "version": "3", "rows_per_second": rate }));
+            let absent = json!({ "absent": "nats-server", "install": "pip install it" });
+            report.peer("nats".into(), absent);
+        }
+        let answer = json!(report);
+        let rates = answer["peers"]["sqlite"].as_array().expect("all runs").iter();
+        let rates: Vec<_> = rates.map(|run| run["rows_per_second"].as_f64()).collect();
+        assert_eq!(rates, runs.map(Some));
+        assert_eq!(answer["peers"]["nats"][0]["absent"], "nats-server");
+        let table = report.table().to_string();
+        assert!(table.contains("rows_per_second: 20"), "{table}");
+        assert!(table.contains("nats-server is not installed: pip install it"), "{table}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tally_load::{EmptyServer, Load, Wanted, decode, scratch};
 use crate::Failure;
 use crate::append::append;
 use crate::grpc::{self, Streamed, WINDOW};
-use crate::peers::{Peers, Postgresql};
+use crate::peers::{Compared, Peers, Postgresql};
 use crate::read::{Kinds, Replay, verify};
 use crate::row::{Measured, Report};
 
@@ -233,7 +233,11 @@ impl Suite {
         // A scratch directory is closed to others; the one that it is in is not.
         let place = directory.path().parent().expect("a scratch directory is in another");
         let rows = ["unary_against_postgresql", "stream_against_postgresql"];
-        match peers.postgresql(place, &payloads, self.seconds)? {
+        let Compared { postgresql, others } = peers.measure(place, &payloads, self.seconds)?;
+        for (peer, figures) in others {
+            report.peer(peer, figures);
+        }
+        match postgresql {
             Postgresql::Absent(why) => rows.map(|row| report.absent(row, why.clone())),
             Postgresql::There { single, batches, all } => {
                 let compared = |ours: &Session, theirs: f64, clients: Value| Measured {

@@ -1,6 +1,7 @@
 //! `cargo xtask ratios`: builds what measures and what is measured, and hands over.
 //!
-//! The peers are in a workspace of their own, so that nobody else waits for their clients to build.
+//! The peers are in a workspace of their own, so that nobody else waits for their clients to build. The
+//! client of UmaDB needs `protoc`: it is left out where there is none, and the others are measured.
 
 use std::io;
 use std::path::Path;
@@ -49,14 +50,21 @@ fn try_run(root: &Path, options: &[&str]) -> io::Result<ExitStatus> {
     if !options.contains(&WITHOUT_PEERS) {
         let own = target.join("peers");
         let place = own.display().to_string();
-        let built =
-            build(root, &["--manifest-path", "tools/peers/Cargo.toml", "--target-dir", &place])?;
+        let mut what = vec!["--manifest-path", "tools/peers/Cargo.toml", "--target-dir", &place];
+        what.extend((!has_protoc()).then_some("--no-default-features"));
+        let built = build(root, &what)?;
         if !built.success() {
             return Ok(built);
         }
         ratios.arg("--peers").arg(own.join("release/tally-peers"));
     }
     ratios.status()
+}
+
+/// Whether there is a `protoc`, where build scripts look for it.
+fn has_protoc() -> bool {
+    let protoc = std::env::var_os("PROTOC").unwrap_or_else(|| "protoc".into());
+    Command::new(protoc).arg("--version").output().is_ok_and(|said| said.status.success())
 }
 
 /// What cargo says about this package is not for the build of others: a build script that asks for
