@@ -228,7 +228,7 @@ impl<F: Fold> Projection for Stored<F> {
             tracing::error!(projection, %position, event.reason, "an event is in quarantine");
         }
         let count = folded.quarantined.len() as u64;
-        let changes = folded.changes.into_sorted();
+        let changes = folded.changes.into_changes();
         self.rows.commit(last.position().next(), changes, &folded.quarantined)?;
         Ok(count)
     }

@@ -35,7 +35,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use fjall::config::PartitioningPolicy;
+use fjall::config::{PartitioningPolicy, PinningPolicy};
 use fjall::{
     Database, Guard, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable, Snapshot,
 };
@@ -697,13 +697,17 @@ impl Engine {
 
     fn start(dir: &Path) -> Result<Self, RowsError> {
         let database = Database::builder(dir).cache_size(CACHE_BYTES).worker_threads(1).open()?;
-        // A table's filter and index grow with it, to megabytes. In one piece they would be read and
-        // let go of for a single row, once all of them are more than the cache.
-        let in_parts = || PartitioningPolicy::all(true);
+        // The two upper levels have a bounded number of tables: their filters and indexes stay in memory
+        // in one piece each. Below they grow with the rows, to megabytes a table, and are in parts: in
+        // one piece they would be read and let go of for a single row, once all are more than the cache.
+        let in_parts = || PartitioningPolicy::new([false, false, true]);
+        let at_hand = || PinningPolicy::new([true, true, false]);
         let options = || {
             KeyspaceCreateOptions::default()
                 .filter_block_partitioning_policy(in_parts())
+                .filter_block_pinning_policy(at_hand())
                 .index_block_partitioning_policy(in_parts())
+                .index_block_pinning_policy(at_hand())
         };
         let rows = database.keyspace("rows", options)?;
         Ok(Self { database, rows })

@@ -129,9 +129,10 @@ impl KeptGraph {
                     graph.pass(position);
                     continue;
                 }
-                let (at, id, envelope) = (entry.recorded_at(), entry.id(), entry.envelope());
-                let folded =
-                    catch_unwind(AssertUnwindSafe(|| graph.fold(position, at, id, envelope)));
+                // What is no envelope panics when it is asked for.
+                let folded = catch_unwind(AssertUnwindSafe(|| {
+                    graph.fold(position, entry.recorded_at(), entry.id(), entry.envelope());
+                }));
                 folded.map_err(|panic| {
                     let reason = format!("the fold panicked: {}", panic_text(&*panic));
                     Quarantined { position, reason }
@@ -225,4 +226,74 @@ impl Projection for KeptGraph {
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
+}
+
+#[cfg(test)]
+mod tests {
+    use tally_protocol::message::{Intent, IntentTerms};
+    use tally_protocol::parts::Text;
+    use tally_protocol::{
+        AgentKey, AuthorSequence, ChainHash, Envelope, EnvelopeId, Event, Message, Origin, Time,
+    };
+
+    use super::*;
+
+    /// Three intents, of which the second is no envelope, though it looks like one at a glance.
+    fn entries() -> Vec<Entry> {
+        let origin: Origin = "node.example/ledger".parse().expect("an origin");
+        let key = AgentKey::from_seed(&[1; 32]);
+        let mut chain = ChainHash::genesis(&origin);
+        let entry = |nth: u64| {
+            let terms = IntentTerms::new(Text::new(nth.to_string()).expect("a text"));
+            let envelope = Envelope {
+                origin: origin.clone(),
+                author: key.agent(),
+                author_sequence: AuthorSequence(nth),
+                previous: Some(EnvelopeId([1; 32])).filter(|_| nth > 0),
+                issued_at_us: Time(1),
+                trace_id: None,
+                causes: Vec::new(),
+                message: Message::Intent(Intent::Open(terms)),
+            };
+            let mut signed = envelope.sign(&key).expect("well-formed");
+            if nth == 1 {
+                let mut payload = signed.payload.to_vec();
+                let name = payload.windows(4).position(|bytes| bytes == b"node").expect("origin");
+                payload[name] = 0xff; // in no text
+                signed.payload = payload.into();
+            }
+            let event = Event::new(Position(nth), chain, Time(10), &signed);
+            chain = event.chain();
+            Entry::new(event).expect("an envelope at a glance")
+        };
+        (0..3).map(entry).collect()
+    }
+
+    #[test]
+    fn an_event_that_makes_the_fold_panic_is_left_out_and_named() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let size = TreeSize::new(3);
+        let mut kept = KeptGraph::open(&dir.path().join("graph"), size).expect("opens");
+        let entries = entries();
+        assert!(entries[1].decode().is_err());
+
+        // The graph goes back to what is kept, and does without it from there on.
+        assert_eq!(kept.take(&entries).expect("it goes back"), 0);
+        assert_eq!((kept.cursor(), kept.read().next_position()), (Position(0), Position(0)));
+        assert_eq!(kept.read().node_count(), 0);
+        kept.take(&entries).expect("it is folded");
+        assert_eq!(kept.cursor(), Position(3));
+        assert_eq!(kept.settle().expect("it is kept"), 1);
+        let listed = kept.quarantined().expect("a list");
+        let [Quarantined { position, reason }] = &listed[..] else { panic!("{listed:?}") };
+        assert_eq!(*position, Position(1));
+        assert!(reason.contains("the event at position 1 does not parse"), "{reason}");
+
+        let mut expected = Graph::new();
+        for entry in [&entries[0], &entries[2]] {
+            expected.fold(entry.position(), entry.recorded_at(), entry.id(), entry.envelope());
+        }
+        assert_eq!(kept.read().edges(), expected.edges());
+        assert_eq!(kept.read().next_position(), Position(3));
+    }
 }
