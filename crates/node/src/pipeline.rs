@@ -249,6 +249,11 @@ impl Board {
         !at_rest || self.turn != self.ticket || !self.planned.is_empty()
     }
 
+    /// Batches that somebody checks now.
+    fn being_checked(&self) -> usize {
+        usize::try_from(self.ticket - self.turn).unwrap_or(usize::MAX) - self.checked.len()
+    }
+
     /// Everything whose turn has come, up to a group.
     fn group(&mut self) -> Vec<Checked> {
         let (mut group, mut envelopes) = (Vec::new(), 0);
@@ -263,9 +268,11 @@ impl Board {
         group
     }
 
-    /// A core's share of what is there: small when idle, large under load.
+    /// The share of a core that checks nothing: small when idle, large under load, when the others are
+    /// at work and all that has come in the meantime goes together.
     fn batch(&mut self, cores: usize) -> Job {
-        let share = self.waiting.div_ceil(cores).clamp(WORTH_CHECKING, signature::MAX_BATCH);
+        let free = cores.saturating_sub(self.being_checked()).max(1);
+        let share = self.waiting.div_ceil(free).clamp(WORTH_CHECKING, signature::MAX_BATCH);
         let (mut batch, mut envelopes) = (Vec::new(), 0);
         while let Some(next) = self.intake.front() {
             envelopes += next.envelopes.len();
