@@ -538,3 +538,66 @@ impl From<Uncommitted> for AppendError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tally_protocol::message::{Intent, IntentTerms};
+    use tally_protocol::parts::Text;
+    use tally_protocol::{AgentKey, AuthorSequence, Envelope, Message, Time};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    fn envelope() -> ParsedEnvelope {
+        let key = AgentKey::from_seed(&[1; 32]);
+        let terms = IntentTerms::new(Text::new("anything").expect("a text"));
+        let envelope = Envelope {
+            origin: "node.example/ledger".parse().expect("an origin"),
+            author: key.agent(),
+            author_sequence: AuthorSequence(0),
+            previous: None,
+            issued_at_us: Time(1),
+            trace_id: None,
+            causes: Vec::new(),
+            message: Message::Intent(Intent::Open(terms)),
+        };
+        envelope.sign(&key).expect("well-formed").parse().expect("it reads back")
+    }
+
+    /// Parcels of 64 come in.
+    fn come(board: &mut Board, parcels: usize) {
+        let places = Arc::new(Semaphore::new(parcels));
+        for _ in 0..parcels {
+            let permit = Arc::clone(&places).try_acquire_owned().expect("a place");
+            let waiter = Waiter { answer: oneshot::channel().0, _places: permit };
+            board.waiting += WORTH_CHECKING;
+            board.intake.push_back(Parcel { envelopes: vec![envelope(); WORTH_CHECKING], waiter });
+        }
+    }
+
+    /// How many parcels the next thread takes.
+    fn taken(board: &mut Board) -> usize {
+        match board.batch(2) {
+            Job::Verify(_, parcels) => parcels.len(),
+            Job::Commit(..) | Job::Plan(..) => panic!("a batch is to be checked"),
+        }
+    }
+
+    #[test]
+    fn a_core_takes_its_share_and_all_that_is_there_while_the_others_check() {
+        let mut board = Board::default();
+        come(&mut board, 8);
+        assert_eq!(taken(&mut board), 4, "half of it: the other core is free");
+        assert_eq!(taken(&mut board), 4, "the rest: no other core is");
+        come(&mut board, 6);
+        assert_eq!(taken(&mut board), 6, "both are checking");
+        // Two are done, of which one was planned.
+        board.checked.insert(1, Vec::new());
+        board.turn += 1;
+        come(&mut board, 8);
+        assert_eq!(taken(&mut board), 8, "one is checking still");
+        board.checked.extend([(2, Vec::new()), (3, Vec::new())]);
+        come(&mut board, 8);
+        assert_eq!(taken(&mut board), 4, "nobody is checking");
+    }
+}

@@ -697,9 +697,10 @@ impl Engine {
 
     fn start(dir: &Path) -> Result<Self, RowsError> {
         let database = Database::builder(dir).cache_size(CACHE_BYTES).worker_threads(1).open()?;
-        // The two upper levels have a bounded number of tables: their filters and indexes stay in memory
-        // in one piece each. Below they grow with the rows, to megabytes a table, and are in parts: in
-        // one piece they would be read and let go of for a single row, once all are more than the cache.
+        // The two upper levels have a bounded number of tables: their filters and indexes are in one piece
+        // each and stay in memory (those that a start finds in the second one, in the engine's cache).
+        // Below they grow with the rows, to megabytes a table, and are in parts: in one piece they would
+        // be read and let go of for a single row, once all are more than the cache.
         let in_parts = || PartitioningPolicy::new([false, false, true]);
         let at_hand = || PinningPolicy::new([true, true, false]);
         let options = || {
